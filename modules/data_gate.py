@@ -1,0 +1,76 @@
+"""The gate after ExampleValidator: it stops the run on anomalies, on lost rows and on too few rows."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf import message
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputDict, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils, standard_artifacts
+
+from data.errors import DataError
+
+_Message = TypeVar("_Message", bound=message.Message)
+
+
+@component
+def DataGate(
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    manifest: Parameter[str],
+    min_rows: Parameter[str],
+) -> OutputDict(rows=int):  # type: ignore[valid-type]
+    """Lets the run go on only with sound data.
+
+    Args:
+      anomalies: what ExampleValidator found, by split.
+      statistics: what StatisticsGen counted, by split.
+      manifest: path of the staged data's manifest.json, whose rows of each split must all have arrived.
+      min_rows: JSON, the least number of rows of each split.
+
+    Raises:
+      DataError: naming every anomaly (split, column, what is wrong), lost or doubled rows, and splits that are too small.
+    """
+    expected: dict[str, int] = json.loads(Path(manifest).read_text(encoding="utf-8"))["staged"]["rows"]
+    least: dict[str, int] = json.loads(min_rows)
+    problems = []
+    rows = 0
+    for split in sorted(expected):
+        problems += anomalies_in_words(_read_anomalies(anomalies, split), split)
+        found = _count_rows(statistics, split)
+        rows += found
+        if found != expected[split]:
+            problems.append(f"{split}: {found} rows arrived of the {expected[split]} that were staged")
+        if found < least[split]:
+            problems.append(f"{split}: {found} rows, data.min_rows.{split} asks for {least[split]}")
+    if problems:
+        raise DataError("the data were refused before Transform:\n" + "\n".join(f"  {p}" for p in problems))
+    return {"rows": rows}
+
+
+def anomalies_in_words(found: anomalies_pb2.Anomalies, split: str) -> list[str]:
+    """One line for each anomaly of a split: column, short description and detail."""
+    lines = [
+        f"{split}: column {column!r}: {info.short_description}: {info.description}"
+        for column, info in sorted(found.anomaly_info.items())
+    ]
+    if found.HasField("dataset_anomaly_info"):
+        lines.append(f"{split}: {found.dataset_anomaly_info.description}")
+    return lines
+
+
+def _read_anomalies(artifact: standard_artifacts.ExampleAnomalies, split: str) -> anomalies_pb2.Anomalies:
+    return _parse(anomalies_pb2.Anomalies(), artifact, split, "SchemaDiff.pb")
+
+
+def _count_rows(artifact: standard_artifacts.ExampleStatistics, split: str) -> int:
+    found = _parse(statistics_pb2.DatasetFeatureStatisticsList(), artifact, split, "FeatureStats.pb")
+    return int(sum(dataset.num_examples for dataset in found.datasets))
+
+
+def _parse(into: _Message, artifact: object, split: str, name: str) -> _Message:
+    folder = Path(artifact_utils.get_split_uri([artifact], split))
+    into.ParseFromString((folder / name).read_bytes())
+    return into

@@ -1,0 +1,333 @@
+"""The one typed configuration: a YAML file read into these models, every problem of it reported together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from data.errors import UserError
+
+BUILT_IN_FOLDER = Path(__file__).parent / "configs"
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConfigError(UserError):
+    """The configuration cannot be used; the message lists all its problems with key, value and remedy."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class SplitFractions(Section):
+    train: Fraction
+    eval: Fraction
+
+
+class MinimumRows(Section):
+    train: int = Field(20, ge=2)
+    eval: int = Field(10, ge=2)
+
+
+class DataConfig(Section):
+    """Where the labelled text is, which columns matter, and how its rows are shared out."""
+
+    path: str = Field(description="a .csv or .tsv file (also .gz, .bz2, .zip), or package://PACKAGE/FILE")
+    format: Literal["csv", "tsv"] = Field("csv", description="csv: RFC 4180; tsv: tabs, no quoting")
+    text_column: str = "text"
+    label_column: str = "label"
+    id_column: str | None = Field(None, description="unique per row; splits and predictions are keyed by it")
+    labels: tuple[str, str] = Field(description="the two labels, the negative class first")
+    ignore_labels: tuple[str, ...] = Field((), description="rows with these labels are left out and counted")
+    splits: SplitFractions = Field(SplitFractions(train=0.8, eval=0.2), description="chosen by a stable hash")
+    sample: SplitFractions | None = Field(
+        None, description="stratified: train is a fraction of all rows, eval a fraction of what train leaves"
+    )
+    on_bad_rows: Literal["error", "quarantine"] = "error"
+    min_rows: MinimumRows = MinimumRows()
+    schema_file: str | None = Field(None, description="a frozen schema.pbtxt; without it the schema is inferred")
+
+    @field_validator("labels", "ignore_labels", mode="before")
+    @classmethod
+    def _labels_are_text(cls, value: Any) -> Any:
+        """YAML reads an unquoted 0 as a number and an unquoted no as false; a CSV holds text."""
+        if not isinstance(value, (list, tuple)):
+            return value
+        if any(isinstance(item, bool) for item in value):
+            raise ValueError("YAML reads unquoted yes, no, true and false as booleans: put quotes around the labels")
+        return [str(item) if isinstance(item, int | float) else item for item in value]
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, value: tuple[str, str]) -> tuple[str, str]:
+        if value[0] == value[1]:
+            raise ValueError(f"the two labels must differ, both are {value[0]!r}")
+        return value
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_add_up(cls, value: SplitFractions) -> SplitFractions:
+        if abs(value.train + value.eval - 1) > 1e-9:
+            raise ValueError(f"train and eval must add up to 1, they add up to {value.train + value.eval:g}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        both = sorted(set(self.labels) & set(self.ignore_labels))
+        if both:
+            raise ValueError(f"{both} cannot be in labels and in ignore_labels")
+        columns = [c for c in (self.text_column, self.label_column, self.id_column) if c is not None]
+        if len(set(columns)) < len(columns):
+            raise ValueError(f"text_column, label_column and id_column must be different columns, they are {columns}")
+        return self
+
+
+class EncoderConfig(Section):
+    """The pretrained BERT."""
+
+    handle: str = Field(
+        "minilm", description="minilm (built in), a TF Hub URL, a SavedModel folder, or a KerasHub/Hugging Face folder"
+    )
+
+
+class PreprocessingConfig(Section):
+    """How text becomes token ids; vocabulary and casing are the encoder's own unless set here."""
+
+    max_seq_length: int = Field(128, ge=3, le=512, description="tokens, [CLS] and [SEP] included")
+    vocab_file: str | None = None
+    lower_case: bool | None = None
+
+
+class ThresholdConfig(Section):
+    """How the decision threshold is chosen on the held-out part of the training split."""
+
+    goal: Literal["best_f1", "precision_at_recall", "recall_at_precision"] = "best_f1"
+    target: Fraction | None = Field(None, description="the recall (or precision) to keep; none for best_f1")
+
+    @model_validator(mode="after")
+    def _target_fits_goal(self) -> ThresholdConfig:
+        if (self.goal == "best_f1") != (self.target is None):
+            raise ValueError("target is needed for precision_at_recall and recall_at_precision, and for them alone")
+        return self
+
+
+class TrainingConfig(Section):
+    """Fine-tuning; the whole encoder is trained."""
+
+    epochs: int = Field(2, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(5e-5, gt=0, lt=1)
+    warmup_fraction: Share = Field(0.1, description="of all steps; the rate then falls linearly to 0")
+    weight_decay: Share = 0.01
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    early_stopping_patience: int = Field(1, ge=0, description="epochs without a better held-out PR AUC")
+    holdout_fraction: Fraction = Field(0.1, description="of the training split: early stopping and threshold")
+    threshold: ThresholdConfig = ThresholdConfig()
+    mixed_precision: Literal["none", "float16", "bfloat16"] = Field(
+        "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"
+    )
+    seed: int = Field(1, ge=0)
+
+
+class EvaluationConfig(Section):
+    """What a model must reach to be pushed; precision and recall are taken at the model's own threshold."""
+
+    min_precision: Share = 0.5
+    min_recall: Share = 0.5
+    max_pr_auc_drop: Share = Field(0.01, description="against the blessed model in production")
+    length_buckets: tuple[int, ...] = Field((10, 20, 30), description="in words: the first word count of each next slice")
+    slices: tuple[Literal["length_bucket", "first_word"], ...] = ("length_bucket",)
+
+    @field_validator("length_buckets")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or list(value) != sorted(set(value)) or value[0] < 1:
+            raise ValueError("must be rising word counts of at least 1")
+        return value
+
+
+class PushConfig(Section):
+    folder: str | None = Field(None, description="TF Serving's model_base_path; default ARTIFACT_ROOT/serving/NAME")
+
+
+class OrchestrationConfig(Section):
+    """Where runs live and how Beam runs them."""
+
+    artifact_root: str | None = Field(None, description="default output/NAME")
+    metadata_path: str | None = Field(None, description="ML Metadata's SQLite file; default ARTIFACT_ROOT/metadata.db")
+    beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+    cache: bool = True
+
+
+class Config(Section):
+    """One pipeline: everything that can be set."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    data: DataConfig
+    encoder: EncoderConfig = EncoderConfig()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    push: PushConfig = PushConfig()
+    orchestration: OrchestrationConfig = OrchestrationConfig()
+
+    @property
+    def artifact_root(self) -> Path:
+        return Path(self.orchestration.artifact_root or f"output/{self.name}")
+
+    @property
+    def metadata_path(self) -> Path:
+        return Path(self.orchestration.metadata_path or self.artifact_root / "metadata.db")
+
+    @property
+    def push_folder(self) -> Path:
+        return Path(self.push.folder or self.artifact_root / "serving" / self.name)
+
+
+def built_in_names() -> list[str]:
+    return sorted(path.stem for path in BUILT_IN_FOLDER.glob("*.yaml"))
+
+
+def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = None) -> Config:
+    """Reads a built-in configuration by name or a YAML file by path, with `key=value` overrides on top.
+
+    Relative paths are taken from the YAML file's folder; those of a built-in one and of overrides from `base`, the
+    current folder where none is given.
+
+    Raises:
+      ConfigError: listing every unknown key, bad value and missing key together.
+    """
+    base = (base or Path.cwd()).resolve()
+    path = BUILT_IN_FOLDER / f"{source}.yaml"
+    folder = base
+    if not path.is_file():
+        path = Path(source)
+        folder = path.resolve().parent
+    values = _absolute(_read_yaml(path, source), folder)
+    problems: list[str] = []
+    for override in overrides:
+        problem = _apply(values, override, base)
+        if problem:
+            problems.append(problem)
+    values.setdefault("orchestration", {})
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        problems += _explain(error)
+    if problems:
+        raise ConfigError(f"{source}: {_count(len(problems), 'problem')}\n" + "\n".join(f"  {p}" for p in problems))
+    return _with_absolute_root(config, folder)
+
+
+def _read_yaml(path: Path, source: str) -> dict[str, Any]:
+    if not path.is_file():
+        near = difflib.get_close_matches(source, built_in_names(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"no configuration {source!r}: it is neither built in ({', '.join(built_in_names())}) nor a file{hint}"
+            " (tfx-bert init FILE.csv writes one for your data)"
+        )
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise ConfigError(f"{source}: a configuration is a .yaml file; for a data file, run: tfx-bert init {source}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: this is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}: expected a mapping with the keys name and data, found {values!r}")
+    return values
+
+
+_PATH_KEYS = (
+    ("data", "path"),
+    ("data", "schema_file"),
+    ("preprocessing", "vocab_file"),
+    ("push", "folder"),
+    ("orchestration", "artifact_root"),
+    ("orchestration", "metadata_path"),
+)
+
+
+def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Makes the path settings absolute, an encoder handle too where it names an existing folder."""
+    for section, key in _PATH_KEYS:
+        part = values.get(section)
+        if isinstance(part, dict) and isinstance(part.get(key), str) and "://" not in part[key]:
+            part[key] = str(folder / Path(part[key]).expanduser())
+    encoder = values.get("encoder")
+    if isinstance(encoder, dict) and isinstance(encoder.get("handle"), str):
+        candidate = folder / Path(encoder["handle"]).expanduser()
+        if candidate.is_dir() and encoder["handle"] not in ("minilm",):
+            encoder["handle"] = str(candidate)
+    return values
+
+
+def _with_absolute_root(config: Config, folder: Path) -> Config:
+    if config.orchestration.artifact_root:
+        return config
+    root = str(folder / "output" / config.name)
+    orchestration = config.orchestration.model_copy(update={"artifact_root": root})
+    return config.model_copy(update={"orchestration": orchestration})
+
+
+def _apply(values: dict[str, Any], override: str, base: Path) -> str | None:
+    """Puts one `a.b=value` into the nested `values`; returns what is wrong with it, if anything."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        return f"--set {override}: expected key=value, for example --set training.epochs=1"
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    nested: dict[str, Any] = {}
+    inner = nested
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        inner[parent] = {}
+        inner = inner[parent]
+    inner[last] = value
+    _merge(values, _absolute(nested, base))
+    return None
+
+
+def _merge(into: dict[str, Any], extra: dict[str, Any]) -> None:
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(problem["loc"][:-1])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, 1)
+            yield f"{key}: unknown key" + (f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}")
+        elif problem["type"] == "missing":
+            yield f"{key}: missing; it is needed"
+        else:
+            message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+            value = problem["input"]
+            shown = "" if isinstance(value, dict) else f" is {value!r}"
+            yield f"{key or 'the file'}{shown}: {message}"
+
+
+def _known_keys(location: Sequence[int | str]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(model.model_fields)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

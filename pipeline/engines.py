@@ -1,0 +1,94 @@
+"""TFX's local and Beam runners, watched: each component's start and end is told, and a missing result is an error."""
+
+from collections.abc import Collection
+from typing import Any
+
+from tfx import v1 as tfx
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAsDoFn
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.tfx_runner import IrBasedRunner
+from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline.watch import Watcher
+
+# By run id: Beam pickles its DoFns, and a watcher cannot be pickled.
+_watchers: dict[str, Watcher] = {}
+
+
+def run(
+    engine: str, pipeline: tfx.dsl.Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()
+) -> None:
+    """Runs a pipeline on `local` or `beam` under a run id of our own; nodes in `uncached` run whatever the cache holds.
+
+    Raises:
+      ComponentFailed: from the component that failed; nothing after it was started.
+    """
+    runner: IrBasedRunner = {"local": WatchedLocalDagRunner, "beam": WatchedBeamDagRunner}[engine]()
+    runner.run_id, runner.uncached = run_id, uncached
+    _watchers[run_id] = watcher
+    try:
+        runner.run(pipeline)
+    except Exception as error:
+        # Beam wraps what a component raised into text.
+        if watcher.failure:
+            raise watcher.failure from error
+        raise
+    finally:
+        del _watchers[run_id]
+
+
+class WatchedLocalDagRunner(LocalDagRunner):
+    """Runs the nodes one by one in this process."""
+
+    run_id: str
+    uncached: Collection[str]
+
+    def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
+        _prepare(pipeline, self.run_id, self.uncached)
+        deployment = runner_utils.extract_local_deployment_config(pipeline)
+        connection = deployment.metadata_connection_config
+        connection = getattr(connection, connection.WhichOneof("connection_config"))
+        for node in (wrapped.pipeline_node for wrapped in pipeline.nodes):
+            node_id = node.node_info.id
+            node_launcher = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=metadata.Metadata(connection),
+                pipeline_info=pipeline.pipeline_info,
+                pipeline_runtime_spec=pipeline.runtime_spec,
+                executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+            )
+            with _watchers[self.run_id].watching(node_id):
+                node_launcher.launch()
+
+
+class WatchedNode(PipelineNodeAsDoFn):
+    """A node in the Beam runner's own Beam pipeline."""
+
+    def _run_node(self) -> None:
+        run_id = self._pipeline_runtime_spec.pipeline_run_id.field_value.string_value
+        with _watchers[run_id].watching(self._node_id):
+            super()._run_node()
+
+
+class WatchedBeamDagRunner(BeamDagRunner):
+    """Runs the nodes as DoFns of a Beam pipeline in this process."""
+
+    _PIPELINE_NODE_DO_FN_CLS = WatchedNode
+    run_id: str
+    uncached: Collection[str]
+
+    def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
+        _prepare(pipeline, self.run_id, self.uncached)
+        super().run_with_ir(pipeline, run_options)
+
+
+def _prepare(pipeline: pipeline_pb2.Pipeline, run_id: str, uncached: Collection[str]) -> None:
+    runtime_parameter_utils.substitute_runtime_parameter(pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    for node in pipeline.nodes:
+        if node.pipeline_node.node_info.id in uncached:
+            node.pipeline_node.execution_options.caching_options.enable_cache = False

@@ -1,0 +1,141 @@
+"""From a prepared run to TFX: builds the pipeline, runs it on an engine, reads what came of it. Imports TensorFlow."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from tfx import v1 as tfx
+from tfx.components.evaluator.constants import ARTIFACT_PROPERTY_BLESSED_KEY as BLESSED
+
+from data.encoders import encoder_fingerprint
+from data.errors import UserError
+from data.staging import Staged
+from modules.atomic_pusher import versions
+from modules.devices import grow_memory
+from modules.encoder import vocabulary
+from modules.preprocessing import read_vocabulary
+from modules.trainer import RECORD
+from pipeline import engines, results
+from pipeline.config import Config
+from pipeline.eval_config import build_eval_config
+from pipeline.metadata_store import RunReader
+from pipeline.pipeline import create_pipeline
+from pipeline.prepare import keep_vocabulary
+from pipeline.records import RecordKeeper
+from pipeline.watch import Listener, Watcher
+
+
+def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: Listener) -> None:
+    """Runs the pipeline and completes the run's record: status, metrics, blessing, pushed version.
+
+    Raises:
+      ComponentFailed: from the first component that failed.
+    """
+    grow_memory()
+    config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
+    pipeline = assemble(config, staged, encoder)
+    run_id = keeper.record.id
+    reader = _run(pipeline, config, engine, run_id, [keeper, view])
+    if reader and _pushed_is_stale(reader, config):
+        # The cache says pushed, but production has moved on since, or its folder is gone.
+        reader = _run(pipeline, config, engine, f"{run_id}-push", [keeper, view], uncached=["Pusher"])
+    if reader:
+        _complete(keeper, reader)
+
+
+def assemble(config: Config, staged: Staged, encoder: str) -> tfx.dsl.Pipeline:
+    """The configuration as the plain values that `create_pipeline` takes."""
+    tokens, lower_case = _vocabulary(config, encoder)
+    return create_pipeline(
+        name=config.name,
+        root=str(config.artifact_root / "artifacts"),
+        metadata_path=str(config.metadata_path),
+        data_folder=str(staged.folder),
+        manifest=str(staged.folder / "manifest.json"),
+        schema_file=config.data.schema_file,
+        min_rows=json.dumps(config.data.min_rows.model_dump()),
+        preprocessing={
+            "text_column": config.data.text_column,
+            "label_column": config.data.label_column,
+            "vocab_file": str(keep_vocabulary(tokens, config.artifact_root)),
+            "lower_case": lower_case,
+            "max_seq_length": config.preprocessing.max_seq_length,
+        },
+        trainer={
+            "encoder": encoder,
+            "encoder_fingerprint": encoder_fingerprint(encoder),
+            "text_column": config.data.text_column,
+            "label_column": config.data.label_column,
+            "labels": list(config.data.labels),
+            "length_buckets": list(config.evaluation.length_buckets),
+            "training": config.training.model_dump(),
+        },
+        eval_config=build_eval_config(
+            label_column=config.data.label_column,
+            min_precision=config.evaluation.min_precision,
+            min_recall=config.evaluation.min_recall,
+            max_pr_auc_drop=config.evaluation.max_pr_auc_drop,
+            slices=config.evaluation.slices,
+        ),
+        push_folder=str(config.push_folder),
+        beam_args=config.orchestration.beam_args,
+        cache=config.orchestration.cache,
+    )
+
+
+def _run(
+    pipeline: tfx.dsl.Pipeline,
+    config: Config,
+    engine: str,
+    run_id: str,
+    listeners: list[Listener],
+    uncached: Collection[str] = (),
+) -> RunReader | None:
+    """Runs the graph; None where the runner was only asked to look at it (`tfx pipeline create`)."""
+    readers: list[RunReader] = []
+
+    def state(component: str) -> str:
+        readers[:] = readers or [RunReader(config.metadata_path, config.name, run_id)]
+        return readers[0].node(component).state
+
+    engines.run(engine, pipeline, run_id, Watcher(state, listeners), uncached)
+    return readers[0] if readers else None
+
+
+def _vocabulary(config: Config, encoder: str) -> tuple[list[str], bool]:
+    """The encoder's own, unless the configuration sets them."""
+    file, lower_case = config.preprocessing.vocab_file, config.preprocessing.lower_case
+    if file is not None and not Path(file).is_file():
+        raise UserError(f"preprocessing.vocab_file {file!r} is not a file: give a vocab.txt, one token a line")
+    if file is not None and lower_case is not None:
+        return read_vocabulary(file), lower_case
+    tokens, lower = vocabulary(encoder)
+    return (read_vocabulary(file) if file else tokens), (lower if lower_case is None else lower_case)
+
+
+def _pushed_is_stale(reader: RunReader, config: Config) -> bool:
+    pusher = reader.node("Pusher")
+    artifact = pusher.outputs.get("pushed_model")
+    if pusher.state != "cached" or artifact is None or not artifact.custom_properties["pushed"].int_value:
+        return False
+    newest = max(versions(str(config.push_folder)), default=0)
+    return artifact.custom_properties["pushed_version"].string_value != str(newest)
+
+
+def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
+    record = keeper.record
+    trainer, evaluator, pusher = (reader.node(name) for name in ("Trainer", "Evaluator", "Pusher"))
+    training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
+    record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
+    record.threshold = training["threshold"]["threshold"]
+    record.metrics, record.slices = results.read_metrics(evaluator.outputs["evaluation"].uri)
+    record.blessed = evaluator.outputs["blessing"].custom_properties[BLESSED].int_value == 1
+    record.failures = results.read_failures(evaluator.outputs["evaluation"].uri)
+    pushed = pusher.outputs["pushed_model"].custom_properties
+    if pushed["pushed"].int_value:
+        record.pushed_version = pushed["pushed_version"].string_value
+        record.pushed_path = pushed["pushed_destination"].string_value
+        record.status = "pushed" if pusher.state == "done" else "current"
+    else:
+        record.status = "rejected"
+    keeper.save()

@@ -1,0 +1,143 @@
+"""The graph: which components run, in which order, and why."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_node import BaseNode
+
+from modules.atomic_pusher import AtomicPusher
+from modules.data_gate import DataGate
+from modules.production_model import LatestBlessedModel
+from pipeline.fingerprint import fingerprint
+
+SPLITS = ("train", "eval")
+
+# Component: the module it loads, and the packages whose versions its result depends on.
+DEPENDS_ON: dict[str, tuple[str | None, tuple[str, ...]]] = {
+    "CsvExampleGen": (None, ("tfx", "tfx-bsl")),
+    "StatisticsGen": (None, ("tensorflow-data-validation",)),
+    "SchemaGen": (None, ("tensorflow-data-validation",)),
+    "ExampleValidator": (None, ("tensorflow-data-validation",)),
+    "DataGate": ("modules.data_gate", ()),
+    "Transform": ("modules.preprocessing", ("tensorflow", "tensorflow-text", "tensorflow-transform")),
+    "Trainer": ("modules.trainer", ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn")),
+    "Evaluator": (None, ("tensorflow-model-analysis",)),
+    "Pusher": ("modules.atomic_pusher", ("tfx",)),
+}
+
+
+def create_pipeline(
+    *,
+    name: str,
+    root: str,
+    metadata_path: str,
+    data_folder: str,
+    manifest: str,
+    schema_file: str | None,
+    min_rows: str,
+    preprocessing: Mapping[str, Any],
+    trainer: Mapping[str, Any],
+    eval_config: EvalConfig,
+    push_folder: str,
+    beam_args: Sequence[str],
+    cache: bool,
+) -> tfx.dsl.Pipeline:
+    """Builds the pipeline from plain values.
+
+    Args:
+      data_folder: staged data, one folder of CSV files for each split.
+      manifest: path of the staged data's manifest.json.
+      schema_file: a frozen schema; None infers one.
+      min_rows: JSON, the least number of rows by split.
+      preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
+      trainer: custom_config of modules.trainer.run_fn.
+      push_folder: TF Serving's model_base_path.
+    """
+    splits = tfx.proto.Input(
+        splits=[tfx.proto.Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS]
+    )
+    # Reads the checked, already split rows.
+    example_gen = tfx.components.CsvExampleGen(input_base=data_folder, input_config=splits)
+    examples = example_gen.outputs["examples"]
+    # Counts and distributions: what the schema, the gate and the report are made of.
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    # The types and domains the data must keep: inferred, or frozen and reviewed.
+    schema_gen = (
+        tfx.components.ImportSchemaGen(schema_file=schema_file).with_id("SchemaGen")
+        if schema_file
+        else tfx.components.SchemaGen(statistics=statistics, exclude_splits=["eval"])
+    )
+    schema = schema_gen.outputs["schema"]
+    # Finds what breaks the schema, but never stops a run.
+    example_validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
+    # Stops it: on anomalies, on lost rows, on too few.
+    gate = DataGate(
+        anomalies=example_validator.outputs["anomalies"], statistics=statistics, manifest=manifest, min_rows=min_rows
+    )
+    # Tokenizes in a graph that training and serving share.
+    transform = tfx.components.Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="modules.preprocessing.preprocessing_fn",
+        custom_config=dict(preprocessing),
+    )
+    transform.add_upstream_node(gate)
+    # Fine-tunes the encoder on the training split, chooses the threshold, exports.
+    trainer_component = tfx.components.Trainer(
+        run_fn="modules.trainer.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        custom_config=dict(trainer),
+    )
+    model = trainer_component.outputs["model"]
+    # The model to beat.
+    production = tfx.dsl.Resolver(
+        strategy_class=LatestBlessedModel,
+        candidate=model,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+    # Judges the model on the eval split, which training never saw, by slices and against the model to beat.
+    evaluator = tfx.components.Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=production.outputs["model"],
+        eval_config=eval_config,
+        example_splits=["eval"],
+    )
+    # Hands a blessed model to TF Serving, each version whole.
+    pusher = AtomicPusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=push_folder)
+        ),
+    ).with_id("Pusher")
+    components: list[BaseNode] = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        example_validator,
+        gate,
+        transform,
+        trainer_component,
+        production,
+        evaluator,
+        pusher,
+    ]
+    for component in components:
+        if isinstance(component, BaseComponent):
+            component.exec_properties["depends_on"] = fingerprint(*DEPENDS_ON[component.id])
+    return tfx.dsl.Pipeline(
+        pipeline_name=name,
+        pipeline_root=root,
+        components=components,
+        enable_cache=cache,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(metadata_path),
+        beam_pipeline_args=list(beam_args),
+    )

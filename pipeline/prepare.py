@@ -1,0 +1,43 @@
+"""What a run needs before TFX starts: the data checked, split and staged, and the encoder at hand."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from data.staging import Source, Staged, stage
+from pipeline.config import Config
+
+
+def source_of(config: Config) -> Source:
+    """The `data` section as the checker's own plain values."""
+    data = config.data
+    return Source(
+        path=data.path,
+        format=data.format,
+        text=data.text_column,
+        label=data.label_column,
+        id=data.id_column,
+        labels=data.labels,
+        ignore_labels=data.ignore_labels,
+        splits=data.splits.model_dump(),
+        sample=data.sample.model_dump() if data.sample else None,
+        on_bad_rows=data.on_bad_rows,
+        min_rows=data.min_rows.model_dump(),
+    )
+
+
+def stage_data(config: Config, on_progress: Callable[[int], None] | None = None) -> Staged:
+    """Checks every row and writes the splits under the artifact root; raises DataError, leaving nothing behind."""
+    return stage(source_of(config), config.artifact_root, on_progress)
+
+
+def keep_vocabulary(tokens: list[str], root: Path) -> Path:
+    """Writes a vocabulary under a name made of its content, so that Transform's cache depends on that alone."""
+    content = "".join(f"{token}\n" for token in tokens).encode()
+    path = root / "vocabularies" / f"{hashlib.sha256(content).hexdigest()[:16]}.txt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+    return path

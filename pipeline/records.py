@@ -1,0 +1,106 @@
+"""Run records: one JSON file a run under ARTIFACT_ROOT/runs, readable in no time and without ML Metadata."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline.watch import ComponentReport
+
+FOLDER = "runs"
+
+
+@dataclass
+class RunRecord:
+    """What happened in one run.
+
+    status: running, pushed, current (all cached, the pushed model is the one in production), rejected (not good enough),
+    failed or interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
+    was cached. metrics: overall on the eval split. peak_mib: of the process and its children together.
+    """
+
+    id: str
+    config: str
+    engine: str
+    settings: dict[str, Any]
+    started: float
+    pid: int = field(default_factory=os.getpid)
+    status: str = "running"
+    seconds: float = 0.0
+    fit_seconds: float = 0.0
+    peak_mib: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    components: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+    threshold: float | None = None
+    blessed: bool | None = None
+    failures: list[str] = field(default_factory=list)
+    pushed_version: str | None = None
+    pushed_path: str | None = None
+    error: str | None = None
+    log: str | None = None
+
+
+_FIELDS = {item.name for item in fields(RunRecord)}
+
+
+class RecordKeeper:
+    """Writes a run's record anew at each change, so that a run that was killed has left what it did."""
+
+    def __init__(self, record: RunRecord, root: Path):
+        self.record = record
+        self._path = root / FOLDER / f"{record.id}.json"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.save()
+
+    def component_changed(self, report: ComponentReport) -> None:
+        components = [c for c in self.record.components if c["id"] != report.id]
+        self.record.components = [*components, asdict(report)]
+        self.record.peak_mib = max(self.record.peak_mib, report.peak_mib)
+        self.save()
+
+    def save(self) -> None:
+        self.record.seconds = time.time() - self.record.started
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
+        partial.replace(self._path)
+
+
+def new_run_id(root: Path) -> str:
+    """A run id from the time, unique under this artifact root."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    run_id, number = stamp, 1
+    while (root / FOLDER / f"{run_id}.json").exists():
+        number += 1
+        run_id = f"{stamp}-{number}"
+    return run_id
+
+
+def read_records(roots: Iterable[Path]) -> list[RunRecord]:
+    """All records under these artifact roots, newest first; a run whose process is gone is `interrupted`."""
+    records = []
+    for root in roots:
+        for path in (root / FOLDER).glob("*.json"):
+            known = {name: value for name, value in json.loads(path.read_bytes()).items() if name in _FIELDS}
+            record = RunRecord(**known)
+            if record.status == "running" and not _alive(record):
+                record.status = "interrupted"
+                for component in record.components:
+                    if component["state"] == "running":
+                        component["state"] = "interrupted"
+            records.append(record)
+    return sorted(records, key=lambda record: record.started, reverse=True)
+
+
+def _alive(record: RunRecord) -> bool:
+    """Whether the process that wrote the record still runs; a later process may have been given its pid."""
+    try:
+        return psutil.Process(record.pid).create_time() <= record.started + 1
+    except psutil.Error:
+        return False

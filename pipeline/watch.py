@@ -1,0 +1,106 @@
+"""Watching a run: which component is running, how long it took, how much memory it needed at its peak."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+SAMPLE_SECONDS = 0.2
+MIB = 1024 * 1024
+
+
+@dataclass
+class ComponentReport:
+    """One component in one run; `state` is running, done, cached, failed or skipped."""
+
+    id: str
+    state: str
+    seconds: float
+    peak_mib: int
+
+
+class Listener(Protocol):
+    """Whoever shows or records a run."""
+
+    def component_changed(self, report: ComponentReport) -> None: ...
+
+
+class ComponentFailed(Exception):
+    """A component ended without its outputs; `cause` is what it raised, if anything."""
+
+    def __init__(self, component: str, cause: BaseException | None):
+        super().__init__(f"{component} failed" + (f": {cause}" if cause else ": its inputs are missing"))
+        self.component = component
+        self.cause = cause
+
+
+class Watcher:
+    """Tells its listeners of each component's start and end, and samples memory in between."""
+
+    def __init__(self, read_state: Callable[[str], str], listeners: list[Listener]):
+        self._read_state = read_state
+        self._listeners = listeners
+        self.failure: ComponentFailed | None = None
+
+    @contextmanager
+    def watching(self, component: str) -> Iterator[None]:
+        """Wraps the launch of one component.
+
+        Raises:
+          ComponentFailed: where the component raised, or where the launcher returned quietly without having run it.
+        """
+        report = ComponentReport(component, "running", 0.0, 0)
+        self._tell(report)
+        started = time.monotonic()
+        cause: BaseException | None = None
+        with _peak_memory(report):
+            try:
+                yield
+            except Exception as error:
+                cause = error
+        report.seconds = time.monotonic() - started
+        report.state = "failed" if cause else self._read_state(component)
+        self._tell(report)
+        if report.state not in ("done", "cached"):
+            self.failure = ComponentFailed(component, cause)
+            raise self.failure from cause
+
+    def _tell(self, report: ComponentReport) -> None:
+        for listener in self._listeners:
+            listener.component_changed(report)
+
+
+@contextmanager
+def _peak_memory(report: ComponentReport) -> Iterator[None]:
+    """Keeps `report.peak_mib` at the most resident memory seen, this process and its children together."""
+    stop = threading.Event()
+
+    def sample() -> None:
+        while True:
+            report.peak_mib = max(report.peak_mib, resident_mib())
+            if stop.wait(SAMPLE_SECONDS):
+                return
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def resident_mib() -> int:
+    """Resident memory of this process and its children now, in MiB."""
+    own = psutil.Process()
+    total = own.memory_info().rss
+    for child in own.children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.Error:
+            continue
+    return int(total / MIB)
