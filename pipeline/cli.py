@@ -1,2 +1,189 @@
-def main():
-    print("hi")
+"""The command `tfx-bert`. TensorFlow and TFX are imported only by the subcommands that need them."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import psutil
+from rich.console import Console
+
+from data.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tfx-bert")
+def cli() -> None:
+    """Labelled text to a BERT model behind TF Serving's API: checked, trained, judged, pushed.
+
+    \b
+    First steps:
+      tfx-bert run reviews          train on the movie reviews that come with the package
+      tfx-bert predict "A joy."     ask the model
+      tfx-bert init my.csv          write a configuration for your own data, then: tfx-bert run my.yaml
+    """
+
+
+def main() -> None:
+    """Runs the command; a user's mistake ends as one message and exit code 1, never as a stack trace."""
+    from pipeline.run import RunFailed
+
+    try:
+        cli()
+    except (UserError, RunFailed) as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("interrupted: the same command goes on where this one stopped", err=True)
+        sys.exit(130)
+
+
+@cli.command()
+@click.argument("config")
+@click.option("--engine", type=click.Choice(["local", "beam"]), default="local", help="TFX orchestrator.  [local]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+@click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's and Beam's own output.")
+def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> None:
+    """Check the data, train, judge and push.
+
+    CONFIG is a built-in configuration (reviews, quora) or the path of a YAML file. What did not change since an earlier
+    run is taken from the cache; a run that was killed goes on where it stopped.
+
+    \b
+    Exit codes:
+      0  pushed, or all cached and the pushed model is current
+      1  error
+      2  evaluated and not good enough: says which threshold, which slice, by how much
+    \b
+    Examples:
+      tfx-bert run reviews --set training.epochs=2
+      tfx-bert run quora --set data.path=train.csv.zip
+    """
+    from pipeline.config import load_config
+    from pipeline.run import EXIT_CODES
+    from pipeline.run import run as run_pipeline
+
+    started = psutil.Process().create_time()
+    record = run_pipeline(load_config(config, overrides), engine, verbose=verbose, started=started)
+    sys.exit(EXIT_CODES[record.status])
+
+
+@cli.command()
+@click.argument("file", type=click.Path())
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE's name with .yaml.")
+@click.option("--force", is_flag=True, help="Overwrite an existing configuration.")
+def init(file: str, output: Path | None, force: bool) -> None:
+    """Look at a CSV or TSV, guess its columns, and write a configuration to edit.
+
+    \b
+    Example:
+      tfx-bert init questions.csv && tfx-bert run questions.yaml
+    """
+    from pipeline.init_config import write_config
+
+    console = Console(highlight=False, soft_wrap=True)
+    path, explanation = write_config(file, output, force)
+    for line in explanation:
+        console.print(_escaped(line))
+    console.print(f"[bold green]wrote[/] {path}; check it, then: tfx-bert run {path}")
+
+
+@cli.command()
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT... | IN.csv")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where answers to IN.csv go.")
+@click.option("--config", help="Whose model to ask: a configuration. Default: the last one pushed under ./output.")
+@click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own output.")
+def predict(texts: tuple[str, ...], output: Path | None, config: str | None, verbose: bool) -> None:
+    """Ask the last pushed model, in this process.
+
+    Texts given on the command line are answered as a table. With -o, the one argument is a CSV (or TSV) with the
+    configuration's text column; the answers are written as its id column (or the row number, from 1), label and
+    probability of the positive class, in the file's order.
+
+    \b
+    Examples:
+      tfx-bert predict "A joy from start to finish." "Two hours I will never get back."
+      tfx-bert predict questions.csv -o answers.csv
+    """
+    from pipeline.predict import predict_file, predict_texts
+
+    console = Console(highlight=False)
+    if output is None and len(texts) == 1 and texts[0].endswith((".csv", ".tsv")) and Path(texts[0]).is_file():
+        raise UserError(f"{texts[0]} is a file: say where its answers go, tfx-bert predict {texts[0]} -o answers.csv")
+    if output is None:
+        console.print(predict_texts(texts, config, verbose))
+    elif len(texts) > 1:
+        raise UserError(f"-o takes one CSV file, {len(texts)} arguments were given: quote a text that has spaces")
+    else:
+        rows = predict_file(Path(texts[0]), output, config, verbose)
+        console.print(f"{rows:,} answers in {output}")
+
+
+@cli.command()
+@click.argument("run_id", required=False)
+@click.option("--config", help="Whose runs: a configuration. Default: all under ./output.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of runs, newest first.")
+def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
+    """What ran, when, how long and how much memory each component took, how good the model was, where it went.
+
+    With RUN_ID, or for the newest run, also its components and metrics.
+    """
+    from pipeline.records import read_records
+    from pipeline.roots import artifact_roots
+    from pipeline.view import components_table, metrics_table, runs_table
+
+    records = read_records(artifact_roots(config))
+    if as_json:
+        shown = [r for r in records if run_id in (None, r.id)]
+        click.echo(json.dumps([asdict(record) for record in shown], indent=1))
+        return
+    console = Console(highlight=False)
+    if not records:
+        console.print("no runs yet: tfx-bert run reviews (runs of a configuration with its own artifact_root: --config)")
+        return
+    chosen = next((r for r in records if run_id in (None, r.id)), None)
+    if chosen is None:
+        raise UserError(f"no run {run_id!r}; there are {', '.join(r.id for r in records[:10])}")
+    console.print(runs_table(records))
+    console.print()
+    console.print(components_table(chosen))
+    if chosen.metrics:
+        console.print(metrics_table(chosen))
+    for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
+        console.print(f"  {_escaped(line)}")
+
+
+@cli.group()
+def encoder() -> None:
+    """Pretrained encoders."""
+
+
+@encoder.command()
+@click.argument("source")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--lower-case/--cased", default=None, help="Casing, where the source does not say it.")
+def export(source: str, output: Path, lower_case: bool | None) -> None:
+    """Export a KerasHub or Hugging Face BERT folder as a TF Hub SavedModel.
+
+    SOURCE is such a folder, or minilm. The SavedModel in OUTPUT can be fine-tuned: encoder.handle: OUTPUT.
+    """
+    from data.encoders import source_folder
+
+    casing = [] if lower_case is None else ["--lower-case" if lower_case else "--cased"]
+    command = [sys.executable, "-m", "data.encoder_export", str(source_folder(source)), str(output.absolute()), *casing]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(done.stderr.strip() or f"the export ended with exit code {done.returncode}")
+    click.echo(f"wrote {output}")
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

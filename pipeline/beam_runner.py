@@ -1,0 +1,11 @@
+"""The pipeline for TFX's own command line: `tfx pipeline create --engine=beam --pipeline-path=pipeline/beam_runner.py`."""
+
+from pathlib import Path
+
+from pipeline.tfx_entry import run_for_tfx
+
+# A built-in configuration or the path of your YAML file.
+CONFIG = "reviews"
+
+if __name__ == "__main__":
+    run_for_tfx(CONFIG, "beam", Path(__file__).parents[1])

@@ -1,0 +1,171 @@
+"""One run from configuration to verdict: prepare, execute, record, show."""
+
+import csv
+import logging
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from data.encoders import begin
+from data.errors import UserError
+from data.staging import Staged
+from pipeline.config import Config
+from pipeline.prepare import stage_data
+from pipeline.quiet import noise_to, own_stdout
+from pipeline.records import RecordKeeper, RunRecord, new_run_id
+from pipeline.view import RunView, metrics_table
+from pipeline.watch import ComponentFailed
+
+COMPONENTS = (
+    "CsvExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "LatestBlessedModel",
+    "Evaluator",
+    "Pusher",
+)
+EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0}
+
+
+class RunFailed(Exception):
+    """A run ended by a fault that is not the user's; the message points to the log."""
+
+
+def run(config: Config, engine: str, *, verbose: bool = False, started: float | None = None) -> RunRecord:
+    """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
+
+    Args:
+      engine: local or beam.
+      started: when the process began, in seconds since the epoch; now where it is not given.
+
+    Returns:
+      The run's record; its status decides the exit code.
+
+    Raises:
+      UserError: the data, the encoder or a setting cannot be used; where the data are at fault, nothing was written.
+      RunFailed: a component failed for another reason.
+    """
+    started = time.time() if started is None else started
+    with ExitStack() as stack:
+        console = Console(file=stack.enter_context(own_stdout()), highlight=False)
+        encoder = begin(config.encoder.handle)
+        staged = _stage(config, console)
+        run_id = new_run_id(config.artifact_root)
+        record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
+        record.rows = dict(staged.rows)
+        if not verbose:
+            log = config.artifact_root / "logs" / f"{run_id}.log"
+            record.log = str(log)
+            stack.enter_context(noise_to(log))
+        keeper = RecordKeeper(record, config.artifact_root)
+        _execute(config, staged, encoder, engine, keeper, console)
+        if record.status != "running":
+            _show_verdict(console, record)
+        if record.pushed_path:
+            _show_answers(console, config, staged, Path(record.pushed_path))
+    return record
+
+
+def _stage(config: Config, console: Console) -> Staged:
+    with console.status(f"checking {config.data.path}") as status:
+        staged = stage_data(config, lambda rows: status.update(f"checking {config.data.path}: {rows:,} rows"))
+    console.print(_rows_in_words(staged))
+    return staged
+
+
+def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: RecordKeeper, console: Console) -> None:
+    record = keeper.record
+    try:
+        with console.status("loading TensorFlow and TFX"):
+            from pipeline.execute import execute
+
+            handle = encoder.result()
+        with RunView(console, COMPONENTS) as view, _training_progress(view):
+            execute(config, staged, handle, engine, keeper, view)
+    except ComponentFailed as failure:
+        record.error = str(failure.cause or failure)
+        if isinstance(failure.cause, UserError):
+            raise failure.cause from None
+        raise RunFailed(_failure_in_words(failure, record)) from failure
+    except Exception as error:
+        record.error = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        if record.error:
+            record.status = "failed"
+        keeper.save()
+
+
+class _training_progress(logging.Handler):  # noqa: N801 - used as a context manager
+    """Hands what the Trainer logs of its progress to the view."""
+
+    def __init__(self, view: RunView):
+        super().__init__()
+        self._view = view
+        self._logger = logging.getLogger("tfx_bert.progress")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._view.training(record.__dict__["progress"])
+
+    def __enter__(self) -> None:
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+
+
+def _show_verdict(console: Console, record: RunRecord) -> None:
+    console.print()
+    console.print(metrics_table(record))
+    if record.status == "pushed":
+        console.print(f"[bold green]pushed[/] version {record.pushed_version} to {record.pushed_path}")
+    elif record.status == "current":
+        console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
+    else:
+        console.print("[bold red]not pushed[/]: the model is not good enough")
+        for failure in record.failures:
+            console.print(f"  {escape(failure)}")
+        console.print("  (thresholds: evaluation.min_precision, .min_recall, .max_pr_auc_drop in the configuration)")
+
+
+def _show_answers(console: Console, config: Config, staged: Staged, version_folder: Path) -> None:
+    """The pushed model's answers to one eval row of each label: the first that are not long."""
+    from serving.predictor import Predictor
+
+    texts: dict[str, str] = {}
+    with open(staged.folder / "eval" / "rows.csv", encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            if len(row[config.data.text_column]) <= 160:
+                texts.setdefault(config.data.labels[int(row[config.data.label_column])], row[config.data.text_column])
+            if len(texts) == 2:
+                break
+    console.print(f"\ntwo rows of the eval split and the model's answers (probability of {config.data.labels[1]!r}):")
+    for truth, answer in zip(texts, Predictor(version_folder).answer(list(texts.values())), strict=True):
+        text = " ".join(texts[truth].split())
+        console.print(f"  [bold]{escape(answer.label)}[/] {answer.probability:.3f}  {escape(text)} [dim](is {truth})[/]")
+
+
+def _rows_in_words(staged: Staged) -> str:
+    parts = [f"{split} {rows:,}" for split, rows in staged.rows.items()]
+    for name in ("ignored", "quarantined", "not_sampled"):
+        count = getattr(staged, name)
+        if count:
+            parts.append(f"{name.replace('_', ' ')} {count:,}")
+    where = f" ({staged.folder / 'quarantine.csv'})" if staged.quarantined else ""
+    return f"checked {staged.rows_in:,} rows: " + ", ".join(parts) + where
+
+
+def _failure_in_words(failure: ComponentFailed, record: RunRecord) -> str:
+    cause = failure.cause
+    what = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause).strip() else ''}" if cause else ""
+    where = f"; the whole story is in {Path(record.log)}" if record.log else ""
+    return f"{failure.component} failed: {what or 'its inputs are missing'}{where}"

@@ -1,0 +1,161 @@
+"""What the user sees of a run: components live, training progress, and the results as a table."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.records import RunRecord
+from pipeline.watch import ComponentReport
+
+STYLES = {
+    "running": "bold cyan",
+    "done": "green",
+    "cached": "blue",
+    "failed": "bold red",
+    "skipped": "dim",
+    "waiting": "dim",
+    "interrupted": "yellow",
+}
+PLAIN_PROGRESS_SECONDS = 15.0
+SHOWN_METRICS = ("example_count", "roc_auc", "pr_auc", "precision", "recall", "f1", "accuracy")
+
+
+class RunView:
+    """The live view: a table that updates itself on a terminal, plain lines where the output is not one."""
+
+    def __init__(self, console: Console, components: Sequence[str]):
+        self._console = console
+        self._reports = {name: ComponentReport(name, "waiting", 0.0, 0) for name in components}
+        self._started: dict[str, float] = {}
+        self._training: dict[str, Any] | None = None
+        self._epochs: list[str] = []
+        self._last_plain = 0.0
+        self._live: Live | None = None
+
+    def __enter__(self) -> "RunView":
+        if self._console.is_terminal:
+            self._live = Live(self, console=self._console, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def component_changed(self, report: ComponentReport) -> None:
+        self._reports[report.id] = report
+        if report.state == "running":
+            self._started[report.id] = time.monotonic()
+        elif not self._live:
+            self._console.print(f"{report.id:<20} {report.state:<8} {report.seconds:7.1f} s {report.peak_mib:>7,} MiB")
+
+    def training(self, progress: dict[str, Any]) -> None:
+        """Takes what modules.progress logs."""
+        self._training = progress
+        metrics = progress["metrics"]
+        if progress["epoch_done"]:
+            self._epochs.append(_epoch_line(progress))
+            if not self._live:
+                self._console.print("  " + self._epochs[-1])
+        elif not self._live and time.monotonic() - self._last_plain >= PLAIN_PROGRESS_SECONDS:
+            self._last_plain = time.monotonic()
+            self._console.print(
+                f"  epoch {progress['epoch']}/{progress['epochs']} step {progress['step']}/{progress['steps']}"
+                f" loss {metrics.get('loss', math.nan):.4f} roc_auc {metrics.get('roc_auc', math.nan):.4f}"
+            )
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = [self._table()]
+        parts += [Text("  " + line, style="dim") for line in self._epochs]
+        if self._training and self._reports["Trainer"].state == "running":
+            parts.append(self._bar(self._training))
+        return Group(*parts)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for heading, justify in (("component", "left"), ("state", "left"), ("seconds", "right"), ("peak MiB", "right")):
+            table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        for report in self._reports.values():
+            seconds = report.seconds
+            if report.state == "running":
+                seconds = time.monotonic() - self._started[report.id]
+            waiting = report.state == "waiting"
+            table.add_row(
+                report.id,
+                Text(report.state, STYLES[report.state]),
+                "" if waiting else f"{seconds:.1f}",
+                f"{report.peak_mib:,}" if report.peak_mib and not waiting else "",
+            )
+        return table
+
+    def _bar(self, progress: dict[str, Any]) -> RenderableType:
+        row = Table.grid(padding=(0, 1))
+        metrics = progress["metrics"]
+        row.add_row(
+            f"  epoch {progress['epoch']}/{progress['epochs']}",
+            ProgressBar(total=progress["steps"], completed=progress["step"], width=30),
+            f"step {progress['step']}/{progress['steps']}",
+            f"loss {metrics.get('loss', math.nan):.4f}  roc_auc {metrics.get('roc_auc', math.nan):.4f}",
+        )
+        return row
+
+
+def metrics_table(record: RunRecord) -> Table:
+    """Overall and sliced metrics of a run's model on the eval split."""
+    table = Table(title=f"eval split, decision threshold {record.threshold:.3f}", title_justify="left")
+    table.add_column("slice")
+    for name in SHOWN_METRICS:
+        table.add_column({"example_count": "rows"}.get(name, name), justify="right")
+    for row in [{"slice": "overall", **record.metrics}, *record.slices]:
+        cells = [f"{row.get(n, math.nan):,.0f}" if n == "example_count" else _number(row.get(n)) for n in SHOWN_METRICS]
+        table.add_row(row["slice"], *cells, style="bold" if row["slice"] == "overall" else None)
+    return table
+
+
+def runs_table(records: Sequence[RunRecord]) -> Table:
+    """One line a run, newest first."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "roc_auc", "f1", "blessed", "pushed to"):
+        table.add_column(heading, justify="right" if heading in ("seconds", "fit", "peak MiB") else "left")
+    for r in records:
+        table.add_row(
+            r.id,
+            r.config,
+            r.status,
+            f"{r.seconds:.0f}",
+            f"{r.fit_seconds:.0f}",
+            f"{r.peak_mib:,}",
+            _number(r.metrics.get("roc_auc")),
+            _number(r.metrics.get("f1")),
+            {True: "yes", False: "no", None: ""}[r.blessed],
+            r.pushed_path or "",
+        )
+    return table
+
+
+def components_table(record: RunRecord) -> Table:
+    """The components of one run with seconds and peak memory."""
+    table = Table(box=None, pad_edge=False, title=f"run {record.id}: {record.status}", title_justify="left")
+    for heading in ("component", "state", "seconds", "peak MiB"):
+        table.add_column(heading, justify="right" if heading in ("seconds", "peak MiB") else "left")
+    for c in record.components:
+        state = Text(c["state"], STYLES.get(c["state"], ""))
+        table.add_row(c["id"], state, f"{c['seconds']:.1f}", f"{c['peak_mib']:,}")
+    return table
+
+
+def _epoch_line(progress: dict[str, Any]) -> str:
+    shown = ("loss", "roc_auc", "val_loss", "val_roc_auc", "val_pr_auc", "val_precision", "val_recall")
+    values = "  ".join(f"{name} {progress['metrics'][name]:.4f}" for name in shown if name in progress["metrics"])
+    return f"epoch {progress['epoch']}/{progress['epochs']} done: {values} (val: the held-out part)"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
