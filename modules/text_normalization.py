@@ -12,8 +12,8 @@ def normalize_bert_text(texts: tf.Tensor, *, lower_case: bool) -> tf.Tensor:
 
     Invisible characters go; where `lower_case`, accents go too and letters become lower case. FastBertTokenizer's own
     `lower_case_nfd_strip_accents` is another function, for all its name: it case-folds by NFKC, which turns "…" into
-    three periods, "½" into "1⁄2", "™" into "tm" and "ß" into "ss", and puts a space for a control character. The encoder
-    has seen "…" and "½" as tokens of their own. So use this, and the tokenizer with its normalization off.
+    three periods, "½" into "1⁄2", "™" into "tm" and "ß" into "ss", and puts a space for a control character. The
+    encoder has seen "…" and "½" as tokens of their own. So use this, and the tokenizer with its normalization off.
 
     `texts`: <string>, UTF-8, of any shape; the result has the same.
 

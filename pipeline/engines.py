@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from typing import Any
 
-from tfx import v1 as tfx
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAsDoFn
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
@@ -20,7 +20,7 @@ _watchers: dict[str, Watcher] = {}
 
 
 def run(
-    engine: str, pipeline: tfx.dsl.Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()
+    engine: str, pipeline: Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()
 ) -> None:
     """Runs a pipeline on `local` or `beam` under a run id of our own; nodes in `uncached` run whatever the cache holds.
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from tfx import v1 as tfx
 from tfx.components.evaluator.constants import ARTIFACT_PROPERTY_BLESSED_KEY as BLESSED
+from tfx.orchestration.pipeline import Pipeline
 
 from data.encoders import encoder_fingerprint
 from data.errors import UserError
@@ -43,7 +43,7 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
         _complete(keeper, reader)
 
 
-def assemble(config: Config, staged: Staged, encoder: str) -> tfx.dsl.Pipeline:
+def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
     """The configuration as the plain values that `create_pipeline` takes."""
     tokens, lower_case = _vocabulary(config, encoder)
     return create_pipeline(
@@ -84,7 +84,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> tfx.dsl.Pipeline:
 
 
 def _run(
-    pipeline: tfx.dsl.Pipeline,
+    pipeline: Pipeline,
     config: Config,
     engine: str,
     run_id: str,

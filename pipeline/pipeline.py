@@ -4,9 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
-from tfx import v1 as tfx
+
+# Not `from tfx import v1 as tfx`: that imports the whole Vertex AI client, half of a run's start-up time.
+from tfx.components import (
+    CsvExampleGen,
+    Evaluator,
+    ExampleValidator,
+    SchemaGen,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.example_gen_pb2 import Input
+from tfx.proto.pusher_pb2 import PushDestination
+from tfx.types import Channel
+from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from modules.atomic_pusher import AtomicPusher
 from modules.data_gate import DataGate
@@ -44,7 +62,7 @@ def create_pipeline(
     push_folder: str,
     beam_args: Sequence[str],
     cache: bool,
-) -> tfx.dsl.Pipeline:
+) -> Pipeline:
     """Builds the pipeline from plain values.
 
     Args:
@@ -56,30 +74,30 @@ def create_pipeline(
       trainer: custom_config of modules.trainer.run_fn.
       push_folder: TF Serving's model_base_path.
     """
-    splits = tfx.proto.Input(
-        splits=[tfx.proto.Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS]
+    splits = Input(
+        splits=[Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS]
     )
     # Reads the checked, already split rows.
-    example_gen = tfx.components.CsvExampleGen(input_base=data_folder, input_config=splits)
+    example_gen = CsvExampleGen(input_base=data_folder, input_config=splits)
     examples = example_gen.outputs["examples"]
     # Counts and distributions: what the schema, the gate and the report are made of.
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    statistics_gen = StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
     # The types and domains the data must keep: inferred, or frozen and reviewed.
     schema_gen = (
-        tfx.components.ImportSchemaGen(schema_file=schema_file).with_id("SchemaGen")
+        ImportSchemaGen(schema_file=schema_file).with_id("SchemaGen")
         if schema_file
-        else tfx.components.SchemaGen(statistics=statistics, exclude_splits=["eval"])
+        else SchemaGen(statistics=statistics, exclude_splits=["eval"])
     )
     schema = schema_gen.outputs["schema"]
     # Finds what breaks the schema, but never stops a run.
-    example_validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
+    example_validator = ExampleValidator(statistics=statistics, schema=schema)
     # Stops it: on anomalies, on lost rows, on too few.
     gate = DataGate(
         anomalies=example_validator.outputs["anomalies"], statistics=statistics, manifest=manifest, min_rows=min_rows
     )
     # Tokenizes in a graph that training and serving share.
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn="modules.preprocessing.preprocessing_fn",
@@ -87,7 +105,7 @@ def create_pipeline(
     )
     transform.add_upstream_node(gate)
     # Fine-tunes the encoder on the training split, chooses the threshold, exports.
-    trainer_component = tfx.components.Trainer(
+    trainer_component = Trainer(
         run_fn="modules.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -96,14 +114,14 @@ def create_pipeline(
     )
     model = trainer_component.outputs["model"]
     # The model to beat.
-    production = tfx.dsl.Resolver(
+    production = Resolver(
         strategy_class=LatestBlessedModel,
         candidate=model,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
     ).with_id("LatestBlessedModel")
     # Judges the model on the eval split, which training never saw, by slices and against the model to beat.
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=examples,
         model=model,
         baseline_model=production.outputs["model"],
@@ -114,8 +132,8 @@ def create_pipeline(
     pusher = AtomicPusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=push_folder)
+        push_destination=PushDestination(
+            filesystem=PushDestination.Filesystem(base_directory=push_folder)
         ),
     ).with_id("Pusher")
     components: list[BaseNode] = [
@@ -133,11 +151,11 @@ def create_pipeline(
     for component in components:
         if isinstance(component, BaseComponent):
             component.exec_properties["depends_on"] = fingerprint(*DEPENDS_ON[component.id])
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=name,
         pipeline_root=root,
         components=components,
         enable_cache=cache,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(metadata_path),
+        metadata_connection_config=sqlite_metadata_connection_config(metadata_path),
         beam_pipeline_args=list(beam_args),
     )

@@ -1,0 +1,74 @@
+"""What is staged and what came of it: the two values that pass between the configuration and `data.staging`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from data.errors import DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One labelled table and how to read, check and split it.
+
+    `labels` gives each label its index: the order is (negative, positive), or any order of more than two labels.
+    `splits` maps a split's name to its fraction of the rows; they add up to 1. `sample`, when given, takes its place:
+    each fraction is of the rows which the splits named before it left over. `min_rows` maps a split's name to the
+    fewest rows it may end with.
+    """
+
+    path: str
+    format: Literal["csv", "tsv"]
+    text: str
+    label: str
+    id: str | None
+    labels: tuple[str, ...]
+    ignore_labels: tuple[str, ...]
+    splits: dict[str, float]
+    sample: dict[str, float] | None
+    on_bad_rows: Literal["error", "quarantine"]
+    min_rows: dict[str, int]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are kept, in the order in which they are written."""
+        return [*([] if self.id is None else [self.id]), self.text, self.label]
+
+    @property
+    def split_names(self) -> list[str]:
+        return list(self.splits if self.sample is None else self.sample)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A folder with one `rows.csv` per split, and where every row of the source went.
+
+    Raises:
+        DataError: the numbers do not add up, so that rows were lost or doubled on the way.
+    """
+
+    folder: Path
+    rows_in: int
+    ignored: int
+    quarantined: int
+    not_sampled: int
+    rows: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        accounted = sum(self.rows.values()) + self.ignored + self.quarantined + self.not_sampled
+        if self.rows_in != accounted:
+            raise DataError(
+                f"{self.folder}: {self.rows_in} rows were read but {accounted} are accounted for "
+                f"({self.rows}, {self.ignored} ignored, {self.quarantined} quarantined, "
+                f"{self.not_sampled} not sampled): delete the folder and stage the data again"
+            )
+        for split, counts in self.label_counts.items():
+            if sum(counts.values()) != self.rows[split]:
+                raise DataError(
+                    f"{self.folder}: split {split!r} has {self.rows[split]} rows but its labels add up to {counts}: "
+                    "delete the folder and stage the data again"
+                )

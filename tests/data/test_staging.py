@@ -1,0 +1,365 @@
+"""Staging writes what CsvExampleGen reads back unchanged, accounts for every row, and leaves all or nothing."""
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from data import staging
+from data.errors import DataError
+from data.source import Source, Staged
+from data.staging import read_staged, stage
+
+SAMPLE = Path(__file__).parents[2] / "data" / "samples" / "questions.csv"
+HARD_TEXTS = [
+    'say "hi", then\ngo',
+    "a\rb",
+    "c\r\nd",
+    '"',
+    " outer spaces ",
+    "007",
+    "寿司 🍣",
+    "line\u2028separator",
+    "ends with a backslash\\",
+    "\n",
+]
+
+
+@pytest.fixture
+def source_of(tmp_path: Path) -> Callable[..., Source]:
+    """Returns a function that writes rows into a file and describes it."""
+
+    def make(rows: list[tuple[str, ...]], header: tuple[str, ...] = ("text", "label"), **settings: object) -> Source:
+        file = tmp_path / "t.csv"
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([header, *rows])
+        return replace(described(file), **settings)
+
+    return make
+
+
+def described(file: Path) -> Source:
+    return Source(
+        path=str(file),
+        format="csv",
+        text="text",
+        label="label",
+        id=None,
+        labels=("no", "yes"),
+        ignore_labels=(),
+        splits={"train": 0.8, "eval": 0.2},
+        sample=None,
+        on_bad_rows="error",
+        min_rows={},
+    )
+
+
+def rows_of(n: int, seed: int = 0) -> list[tuple[str, ...]]:
+    rng = random.Random(seed)
+    return [(f"text number {n}", rng.choice(["no", "no", "yes"])) for n in range(n)]
+
+
+def read_as_example_gen(file: Path) -> list[dict[str, str]]:
+    """Reads as TFX 1.21's CsvExampleGen does: the header split at commas, lines joined until their quotes are even."""
+    with file.open("rb") as stream:
+        header = stream.readline().decode().strip().split(",")
+        rows, record = [], ""
+        for line in stream:
+            record += line.decode()
+            if record.count('"') % 2 == 0:
+                [fields] = csv.reader([record])
+                rows.append(dict(zip(header, fields, strict=True)))
+                record = ""
+    assert record == ""
+    return rows
+
+
+def staged_rows(staged: Staged) -> dict[str, list[dict[str, str]]]:
+    return {split: read_as_example_gen(staged.folder / split / "rows.csv") for split in staged.rows}
+
+
+def everything_under(folder: Path) -> dict[str, int]:
+    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+
+def test_the_sample_that_comes_with_the_project_is_clean(tmp_path: Path) -> None:
+    source = replace(described(SAMPLE), id="id", labels=("sincere", "insincere"))
+    staged = stage(source, tmp_path)
+    assert (staged.rows_in, staged.ignored, staged.quarantined, staged.not_sampled) == (177, 0, 0, 0)
+    assert sum(counts["insincere"] for counts in staged.label_counts.values()) == 56
+    texts = [row["text"] for rows in staged_rows(staged).values() for row in rows]
+    assert len(set(texts)) == 177
+
+
+def test_rows_are_written_with_the_users_columns_and_the_labels_index(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"q{n}", "x", f"why {n}", " yes " if n % 3 else "no") for n in range(50)]
+    source = source_of(rows, ("qid", "other", "question", "kind"), id="qid", text="question", label="kind")
+    staged = stage(source, tmp_path)
+    assert staged.folder.parent == tmp_path / "staged"
+    assert staged.folder.name == staged.fingerprint
+    found = [row for rows in staged_rows(staged).values() for row in rows]
+    assert sorted(map(tuple, (row.items() for row in found))) == sorted(
+        (("qid", qid), ("question", text), ("kind", "1" if kind == " yes " else "0")) for qid, _, text, kind in rows
+    )
+    assert (staged.folder / "train" / "rows.csv").read_text().splitlines()[0] == "qid,question,kind"
+
+
+def test_hard_texts_reach_example_gen_exactly(tmp_path: Path, source_of: Callable) -> None:
+    texts = [text for text in HARD_TEXTS if text.strip()] * 4
+    rows = [(f"{n}:{text}", "no" if n % 2 else "yes") for n, text in enumerate(texts)]
+    staged = stage(source_of(rows), tmp_path)
+    found = [(row["text"], ["no", "yes"][int(row["label"])]) for part in staged_rows(staged).values() for row in part]
+    assert sorted(found) == sorted(rows)
+
+
+@pytest.mark.parametrize("sample", [None, {"train": 0.5, "eval": 0.3}])
+@pytest.mark.parametrize("seed", range(6))
+def test_what_goes_in_comes_out_or_is_quarantined(
+    tmp_path: Path, source_of: Callable, seed: int, sample: dict[str, float] | None
+) -> None:
+    rng = random.Random(seed)
+    rows = [
+        (
+            "".join(rng.choices([*HARD_TEXTS, "word ", ",", "e"], k=rng.randint(0, 4))),
+            rng.choice(["no", "yes", "?", "-"]),
+        )
+        for _ in range(300)
+    ]
+    source = source_of(rows, on_bad_rows="quarantine", ignore_labels=("-",), sample=sample)
+    staged = stage(source, tmp_path)
+    names = ["no", "yes"]
+    out = [(row["text"], names[int(row["label"])]) for part in staged_rows(staged).values() for row in part]
+    with (staged.folder / "quarantine.csv").open(encoding="utf-8", newline="") as stream:
+        aside = [tuple(next(csv.reader([record["raw"]]))) for record in csv.DictReader(stream)]
+    bad = [row for row in rows if row[1] != "-" and (row[1] == "?" or not row[0].strip())]
+    good = [row for row in rows if row[1] != "-" and row not in bad]
+    assert Counter(aside) == Counter(bad)
+    assert (staged.rows_in, staged.ignored, staged.quarantined) == (300, sum(r[1] == "-" for r in rows), len(bad))
+    if sample is None:
+        assert Counter(out) == Counter(good)
+    else:
+        assert not Counter(out) - Counter(good)
+        assert staged.not_sampled == len(good) - len(out) > 0
+
+
+def test_quarantine_with_an_unbalanced_quote_in_the_middle_loses_only_that_line(tmp_path: Path) -> None:
+    lines = [f"text {n},{'yes' if n % 3 else 'no'}" for n in range(3_000)]
+    lines[1_500] = '"' + lines[1_500]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
+    staged = stage(replace(described(tmp_path / "t.csv"), on_bad_rows="quarantine"), tmp_path)
+    assert (staged.rows_in, staged.quarantined) == (3_000, 1)
+    [header, record] = list(csv.reader((staged.folder / "quarantine.csv").open(newline="")))
+    assert header == ["line", "reason", "raw"]
+    assert (record[0], record[2]) == ("1502", lines[1_500] + "\n")
+    assert record[1].startswith("unbalanced quote")
+
+
+def test_bad_rows_are_an_error_that_lists_them_and_the_remedy(tmp_path: Path, source_of: Callable) -> None:
+    source = source_of([*rows_of(30), ("bad", "maybe"), ("", "no")])
+    with pytest.raises(DataError) as caught:
+        stage(source, tmp_path / "new" / "root")
+    assert str(caught.value).splitlines() == [
+        f"{source.path}: 2 of 32 rows cannot be used:",
+        f"{source.path}:32: label 'maybe' is unknown (known: 'no', 'yes')",
+        f"{source.path}:33: column 'text' is empty: ''",
+        "Mend the file, or set data.on_bad_rows: quarantine to go on without these rows",
+    ]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_fault_is_an_error_even_with_quarantine(tmp_path: Path, source_of: Callable) -> None:
+    with pytest.raises(DataError, match="has a header and no rows"):
+        stage(source_of([], on_bad_rows="quarantine"), tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_failed_check_leaves_what_was_there(tmp_path: Path, source_of: Callable) -> None:
+    kept = stage(source_of(rows_of(50)), tmp_path).folder
+    before = everything_under(kept)
+    with pytest.raises(DataError):
+        stage(source_of([*rows_of(50), ("bad", "maybe")]), tmp_path)
+    assert [folder.name for folder in (tmp_path / "staged").iterdir()] == [kept.name]
+    assert everything_under(kept) == before
+
+
+def test_a_second_call_writes_nothing_and_reads_the_same_numbers(tmp_path: Path, source_of: Callable) -> None:
+    source = source_of([*rows_of(50), ("bad", "?")], on_bad_rows="quarantine")
+    first = stage(source, tmp_path)
+    before = everything_under(tmp_path)
+    calls: list[int] = []
+    assert stage(source, tmp_path, calls.append) == first
+    assert everything_under(tmp_path) == before
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": ("yes", "no")},
+        {"splits": {"train": 0.7, "eval": 0.3}},
+        {"sample": {"train": 0.5, "eval": 0.5}},
+        {"on_bad_rows": "quarantine"},
+        {"ignore_labels": ("?",)},
+        {"min_rows": {"train": 1}},
+    ],
+)
+def test_any_setting_but_the_path_changes_the_fingerprint(
+    tmp_path: Path, source_of: Callable, change: dict[str, object]
+) -> None:
+    source = source_of(rows_of(60))
+    moved = tmp_path / "moved.csv"
+    moved.write_bytes(Path(source.path).read_bytes())
+    first = stage(source, tmp_path)
+    assert stage(replace(source, path=str(moved)), tmp_path) == first
+    assert stage(replace(source, **change), tmp_path).fingerprint != first.fingerprint
+
+
+def test_other_bytes_change_the_fingerprint(tmp_path: Path, source_of: Callable) -> None:
+    first = stage(source_of(rows_of(60)), tmp_path)
+    assert stage(source_of(rows_of(61)), tmp_path).fingerprint != first.fingerprint
+
+
+def test_the_manifest_says_what_was_staged(tmp_path: Path, source_of: Callable) -> None:
+    source = source_of(rows_of(60))
+    staged = stage(source, tmp_path)
+    manifest = json.loads((staged.folder / "manifest.json").read_text())
+    assert manifest["source"] == source.path
+    assert manifest["sha256"] == sha256(Path(source.path).read_bytes()).hexdigest()
+    assert manifest["staged"]["rows"] == staged.rows
+    assert manifest["staged"]["label_counts"] == staged.label_counts
+
+
+def test_a_damaged_folder_is_staged_again(tmp_path: Path, source_of: Callable) -> None:
+    source = source_of(rows_of(60))
+    staged = stage(source, tmp_path)
+    rows = staged.folder / "train" / "rows.csv"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:-5])
+    assert read_staged(staged.folder) is None
+    assert stage(source, tmp_path) == staged
+    assert rows.read_bytes() == whole
+
+
+def test_numbers_that_do_not_add_up_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="10 rows were read but 9 are accounted for"):
+        Staged(tmp_path, 10, 1, 2, 3, {"train": 3}, {"train": {"no": 3}}, "f")
+    with pytest.raises(DataError, match="'train' has 4 rows but its labels add up to"):
+        Staged(tmp_path, 10, 1, 2, 3, {"train": 4}, {"train": {"no": 3}}, "f")
+
+
+def test_the_split_of_a_row_is_known_beforehand(tmp_path: Path, source_of: Callable) -> None:
+    # `printf %s TEXT | b2sum -l 64` starts with a7b6, 5306, 134c and 488d: 0.66, 0.32, 0.08 and 0.28 of 2**64.
+    rows = [("hello", "no"), ("alpha", "yes"), ("beta", "no"), ("sushi", "yes")]
+    parts = staged_rows(stage(source_of(rows, splits={"train": 0.3, "eval": 0.7}), tmp_path))
+    assert [row["text"] for row in parts["train"]] == ["beta", "sushi"]
+    assert [row["text"] for row in parts["eval"]] == ["hello", "alpha"]
+
+
+def test_equal_texts_never_straddle_the_splits(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"text {n % 40}", "yes" if n % 3 else "no") for n in range(400)]
+    for sample in (None, {"train": 0.5, "eval": 0.5}):
+        parts = staged_rows(stage(source_of(rows, sample=sample), tmp_path))
+        assert not {row["text"] for row in parts["train"]} & {row["text"] for row in parts["eval"]}
+
+
+def test_a_row_with_an_id_is_split_by_its_id(tmp_path: Path, source_of: Callable) -> None:
+    def ids_in_eval(word: str) -> list[str]:
+        rows = [(f"q{n}", f"{word} {n}", "yes" if n % 3 else "no") for n in range(60)]
+        return [
+            r["id"] for r in staged_rows(stage(source_of(rows, ("id", "text", "label"), id="id"), tmp_path))["eval"]
+        ]
+
+    assert ids_in_eval("one") == ids_in_eval("two")
+
+
+def test_a_sample_has_exact_counts_and_the_rest_is_not_sampled(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"text {n}", "yes" if n < 590 else "no") for n in range(10_000)]
+    staged = stage(source_of(rows, sample={"train": 0.1, "eval": 0.01}), tmp_path)
+    # 941 and 59 of 1,000; then 90 of the other 9,000, of which 84.69 and 5.31.
+    assert staged.label_counts == {"train": {"no": 941, "yes": 59}, "eval": {"no": 85, "yes": 5}}
+    assert staged.not_sampled == 8_910
+    assert sorted(file.name for file in staged.folder.iterdir()) == ["eval", "manifest.json", "train"]
+
+
+def test_too_few_rows_name_the_split_the_counts_and_the_remedy(tmp_path: Path, source_of: Callable) -> None:
+    source = source_of([*rows_of(30), ("bad", "?")], min_rows={"train": 99}, on_bad_rows="quarantine")
+    with pytest.raises(DataError) as caught:
+        stage(source, tmp_path / "root")
+    message = str(caught.value)
+    assert "split 'train' has " in message
+    assert "rows, data.min_rows asks for 99 ('no': " in message
+    assert "Bring more data, or change data.splits or data.min_rows." in message
+    assert "31 rows were read, 0 ignored, 1 quarantined, the first of them:" in message
+    assert "t.csv:32: label '?' is unknown" in message
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_label_that_is_absent_from_a_split_is_an_error(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"text {n}", "no") for n in range(50)]
+    with pytest.raises(DataError, match=r"split 'eval' has no row with label 'yes' \('no': \d+, 'yes': 0\)"):
+        stage(source_of(rows), tmp_path)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("disk full"), SystemExit])
+def test_interrupted_staging_leaves_nothing(
+    tmp_path: Path, source_of: Callable, stop: BaseException | type[BaseException]
+) -> None:
+    def interrupt(rows: int) -> None:
+        assert len(list((tmp_path / "deep" / "root" / "staged").glob(".tmp-*/train/rows.csv"))) == 1
+        raise stop
+
+    with pytest.raises((KeyboardInterrupt, OSError, SystemExit)):
+        stage(source_of(rows_of(20_000)), tmp_path / "deep" / "root", interrupt)
+    assert [file.name for file in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(
+    tmp_path: Path, source_of: Callable
+) -> None:
+    code = (
+        "import sys, os, signal; from pathlib import Path; from data.whole_folder import new_folder\n"
+        "with new_folder(Path(sys.argv[1])) as work: (work / 'x').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    staged = tmp_path / "staged"
+    subprocess.run([sys.executable, "-c", code, str(staged / "killed")], cwd=SAMPLE.parents[2], check=False)
+    [left] = staged.iterdir()
+    # As in a container, where the next run may well have the process id of the one that was killed.
+    same_pid = staged / f".tmp-{os.getpid()}-{left.name.split('-', 2)[2]}"
+    left.rename(same_pid)
+    subprocess.run([sys.executable, "-c", code, str(staged / "killed")], cwd=SAMPLE.parents[2], check=False)
+    assert len(list(staged.iterdir())) == 2
+
+    def look(rows: int) -> None:
+        assert len(list(staged.iterdir())) == 1
+        staging.whole_folder.remove_leftovers(staged)
+        assert len(list(staged.iterdir())) == 1
+
+    done = stage(source_of(rows_of(60)), tmp_path, look)
+    assert list(staged.iterdir()) == [done.folder]
+
+
+def test_a_source_that_changes_while_it_is_read_is_an_error(tmp_path: Path, source_of: Callable) -> None:
+    source = source_of(rows_of(60))
+
+    def append(rows: int) -> None:
+        with Path(source.path).open("a") as stream:
+            stream.write("one more,no\n")
+
+    with pytest.raises(DataError, match="changed while it was being read; run again"):
+        stage(source, tmp_path, append)
+    assert not (tmp_path / "staged").exists()
+
+
+def test_progress_is_told_every_ten_thousand_rows_and_at_the_end(tmp_path: Path, source_of: Callable) -> None:
+    calls: list[int] = []
+    stage(source_of(rows_of(25_000)), tmp_path, calls.append)
+    assert calls == [10_000, 20_000, 25_000]
