@@ -99,6 +99,6 @@ if [ ! -f .bootstrap/venv ] || ! .venv/bin/python -c '' 2>/dev/null; then
 fi
 
 step "installing the locked packages (about 3 GB, once)" env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv \
-    .bootstrap/tools/bin/uv sync --frozen --all-groups --no-python-downloads --python .venv/bin/python
+    .bootstrap/tools/bin/uv sync --frozen --all-groups --compile-bytecode --no-python-downloads --python .venv/bin/python
 echo "$wanted" >$stamp
 echo "set-up: done"

@@ -109,7 +109,9 @@ def _read_header(rows: Iterator[list[str] | Fault], source: Source) -> list[str]
     if isinstance(header, Fault):
         raise DataError(f"{source.path}:{header.line}: the header cannot be read: {header.reason}")
     if len(set(source.columns)) < len(source.columns):
-        raise DataError(f"data.id_column, data.text_column and data.label_column must be three different columns, not {source.columns}")
+        raise DataError(
+            f"data.id_column, data.text_column, data.label_column must be different columns, not {source.columns}"
+        )
     for name in source.columns:
         if name not in header:
             raise DataError(_missing_column(name, header, source))

@@ -31,7 +31,7 @@ def DataGate(
       min_rows: JSON, the least number of rows of each split.
 
     Raises:
-      DataError: naming every anomaly (split, column, what is wrong), lost or doubled rows, and splits that are too small.
+      DataError: naming every anomaly (split, column, what is wrong), lost or doubled rows, and too small splits.
     """
     expected: dict[str, int] = json.loads(Path(manifest).read_text(encoding="utf-8"))["staged"]["rows"]
     least: dict[str, int] = json.loads(min_rows)

@@ -9,8 +9,8 @@ from tfx.types import Artifact
 class LatestBlessedModel(ResolverStrategy):
     """Resolves the most recently blessed model other than the candidate itself.
 
-    TFX's LatestBlessedModelStrategy would, on a run in which nothing changed, find the candidate's own blessing of the run
-    before: the candidate would be judged against itself, and Evaluator and Pusher never be cached.
+    TFX's LatestBlessedModelStrategy would, on a run in which nothing changed, find the candidate's own blessing of the
+    run before: the candidate would be judged against itself, and Evaluator and Pusher never be cached.
     """
 
     def resolve_artifacts(

@@ -10,7 +10,7 @@ LOGGER = logging.getLogger("tfx_bert.progress")
 
 
 class ReportProgress(tf_keras.callbacks.Callback):
-    """Logs epoch, step, loss and metrics about once a second; the record's `progress` attribute holds them as a dict."""
+    """Logs epoch, step, loss and metrics about once a second; the record's `progress` attribute is a dict."""
 
     def __init__(self, steps_per_epoch: int, epochs: int, every_seconds: float = 1.0):
         super().__init__()

@@ -136,7 +136,7 @@ def _callbacks(log_folder: str, steps: int, training: dict[str, Any]) -> list[tf
 
 
 class KeepBest(tf_keras.callbacks.EarlyStopping):
-    """EarlyStopping that restores the best weights also when the last epoch ends the training, not only when it stops."""
+    """EarlyStopping that restores the best weights also where it did not stop the training."""
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_end(logs)

@@ -1,4 +1,4 @@
-"""The pipeline for TFX's own command line: `tfx pipeline create --engine=beam --pipeline-path=pipeline/beam_runner.py`."""
+"""For TFX's own command line: `tfx pipeline create --engine=beam --pipeline-path=pipeline/beam_runner.py`."""
 
 from pathlib import Path
 

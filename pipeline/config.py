@@ -13,6 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from data.errors import UserError
 
 BUILT_IN_FOLDER = Path(__file__).parent / "configs"
+# By its full name: the short name DirectRunner would first try to download and start Prism, a program of Beam's.
+IN_MEMORY_BEAM = (
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--direct_running_mode=in_memory",
+    "--direct_num_workers=1",
+)
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -141,7 +147,9 @@ class EvaluationConfig(Section):
     min_precision: Share = 0.5
     min_recall: Share = 0.5
     max_pr_auc_drop: Share = Field(0.01, description="against the blessed model in production")
-    length_buckets: tuple[int, ...] = Field((10, 20, 30), description="in words: the first word count of each next slice")
+    length_buckets: tuple[int, ...] = Field(
+        (10, 20, 30), description="in words: the first word count of each next slice"
+    )
     slices: tuple[Literal["length_bucket", "first_word"], ...] = ("length_bucket",)
 
     @field_validator("length_buckets")
@@ -161,7 +169,7 @@ class OrchestrationConfig(Section):
 
     artifact_root: str | None = Field(None, description="default output/NAME")
     metadata_path: str | None = Field(None, description="ML Metadata's SQLite file; default ARTIFACT_ROOT/metadata.db")
-    beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+    beam_args: tuple[str, ...] = Field(IN_MEMORY_BEAM, description="how Beam runs the data components")
     cache: bool = True
 
 
@@ -310,7 +318,9 @@ def _explain(error: ValidationError) -> Iterator[str]:
         if problem["type"] == "extra_forbidden":
             known = _known_keys(problem["loc"][:-1])
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, 1)
-            yield f"{key}: unknown key" + (f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}")
+            yield f"{key}: unknown key" + (
+                f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            )
         elif problem["type"] == "missing":
             yield f"{key}: missing; it is needed"
         else:

@@ -2,7 +2,10 @@
 
 from collections.abc import Collection
 from typing import Any
+from unittest import mock
 
+import apache_beam as beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAsDoFn
@@ -19,9 +22,7 @@ from pipeline.watch import Watcher
 _watchers: dict[str, Watcher] = {}
 
 
-def run(
-    engine: str, pipeline: Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()
-) -> None:
+def run(engine: str, pipeline: Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()) -> None:
     """Runs a pipeline on `local` or `beam` under a run id of our own; nodes in `uncached` run whatever the cache holds.
 
     Raises:
@@ -75,6 +76,18 @@ class WatchedNode(PipelineNodeAsDoFn):
             super()._run_node()
 
 
+class _InMemoryPipeline(beam.Pipeline):
+    """A Beam pipeline that stays in this process where nothing is said of a runner, as BeamDagRunner says nothing.
+
+    Beam's default would download and start Prism, and run the nodes in its workers.
+    """
+
+    def __init__(self, runner: Any = None, options: Any = None, argv: Any = None, **kwargs: Any):
+        if runner is None and options is None and argv is None:
+            runner = FnApiRunner()
+        super().__init__(runner, options, argv, **kwargs)
+
+
 class WatchedBeamDagRunner(BeamDagRunner):
     """Runs the nodes as DoFns of a Beam pipeline in this process."""
 
@@ -84,7 +97,8 @@ class WatchedBeamDagRunner(BeamDagRunner):
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
         _prepare(pipeline, self.run_id, self.uncached)
-        super().run_with_ir(pipeline, run_options)
+        with mock.patch.object(beam, "Pipeline", _InMemoryPipeline):
+            super().run_with_ir(pipeline, run_options)
 
 
 def _prepare(pipeline: pipeline_pb2.Pipeline, run_id: str, uncached: Collection[str]) -> None:

@@ -40,7 +40,9 @@ def build_eval_config(
         _gated("Recall", '{"name": "recall"}', lower=min_recall),
         tfma.MetricConfig(class_name="F1Score", config='{"name": "f1"}'),
         tfma.MetricConfig(class_name="BinaryAccuracy", config='{"name": "accuracy"}'),
-        tfma.MetricConfig(class_name="ConfusionMatrixAtThresholds", config='{"name": "confusion", "thresholds": [0.5]}'),
+        tfma.MetricConfig(
+            class_name="ConfusionMatrixAtThresholds", config='{"name": "confusion", "thresholds": [0.5]}'
+        ),
     ]
     return tfma.EvalConfig(
         model_specs=[
@@ -55,7 +57,9 @@ def build_eval_config(
     )
 
 
-def _gated(class_name: str, config: str, *, lower: float | None = None, change: float | None = None) -> tfma.MetricConfig:
+def _gated(
+    class_name: str, config: str, *, lower: float | None = None, change: float | None = None
+) -> tfma.MetricConfig:
     """A metric with a threshold on the overall slice: MetricConfig.threshold would apply it to every slice."""
     threshold = tfma.MetricThreshold()
     if lower is not None:

@@ -1,7 +1,7 @@
 """What a component's result depends on beside its inputs: the code it loads and the packages it runs on.
 
-TFX's cache key covers inputs and settings alone. Each component gets one more setting, the fingerprint of what it depends
-on, so that editing `modules/trainer.py` reruns the Trainer, and does not rerun Transform.
+TFX's cache key covers inputs and settings alone. Each component gets one more setting, the fingerprint of what it
+depends on, so that editing `modules/trainer.py` reruns the Trainer, and does not rerun Transform.
 """
 
 import ast

@@ -41,7 +41,9 @@ def write_config(file: str, output: Path | None, force: bool) -> tuple[Path, lis
     guess = guess_columns(file)
     if not guess.is_binary:
         raise UserError(f"{file}: {guess.reasons['labels']}")
-    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in Path(file).name.split(".")[0]).strip("_") or "mine"
+    name = (
+        "".join(c if c.isalnum() and c.isascii() else "_" for c in Path(file).name.split(".")[0]).strip("_") or "mine"
+    )
     output = output or Path(f"{name}.yaml")
     if output.exists() and not force:
         raise UserError(f"{output} exists: name another with -o, or overwrite it with --force")

@@ -1,4 +1,4 @@
-"""The pipeline for TFX's own command line: `tfx pipeline create --engine=local --pipeline-path=pipeline/local_runner.py`."""
+"""For TFX's own command line: `tfx pipeline create --engine=local --pipeline-path=pipeline/local_runner.py`."""
 
 from pathlib import Path
 

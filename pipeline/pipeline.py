@@ -29,7 +29,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing
 from modules.atomic_pusher import AtomicPusher
 from modules.data_gate import DataGate
 from modules.production_model import LatestBlessedModel
-from pipeline.fingerprint import fingerprint
+from pipeline.fingerprint import ROOT, fingerprint
 
 SPLITS = ("train", "eval")
 
@@ -74,9 +74,7 @@ def create_pipeline(
       trainer: custom_config of modules.trainer.run_fn.
       push_folder: TF Serving's model_base_path.
     """
-    splits = Input(
-        splits=[Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS]
-    )
+    splits = Input(splits=[Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS])
     # Reads the checked, already split rows.
     example_gen = CsvExampleGen(input_base=data_folder, input_config=splits)
     examples = example_gen.outputs["examples"]
@@ -132,9 +130,7 @@ def create_pipeline(
     pusher = AtomicPusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=PushDestination(
-            filesystem=PushDestination.Filesystem(base_directory=push_folder)
-        ),
+        push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
     components: list[BaseNode] = [
         example_gen,
@@ -157,5 +153,11 @@ def create_pipeline(
         components=components,
         enable_cache=cache,
         metadata_connection_config=sqlite_metadata_connection_config(metadata_path),
-        beam_pipeline_args=list(beam_args),
+        beam_pipeline_args=[*beam_args, *_package_args()],
     )
+
+
+def _package_args() -> list[str]:
+    """What remote Beam workers install: this project. Without it, TFX packs its own sources anew for each component."""
+    setup_file = ROOT / "setup.py"
+    return [f"--setup_file={setup_file}"] if setup_file.is_file() else []

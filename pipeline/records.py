@@ -19,8 +19,8 @@ FOLDER = "runs"
 class RunRecord:
     """What happened in one run.
 
-    status: running, pushed, current (all cached, the pushed model is the one in production), rejected (not good enough),
-    failed or interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
+    status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), failed or
+    interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
     was cached. metrics: overall on the eval split. peak_mib: of the process and its children together.
     """
 

@@ -21,9 +21,7 @@ def read_metrics(evaluation_uri: str) -> tuple[dict[str, float], list[dict[str, 
         wanted &= names["model_name"].isin([CANDIDATE, ""])
     by_slice: dict[str, dict[str, Any]] = {}
     for _, row in table[wanted].iterrows():
-        keys = {
-            key: _text(value) for key, value in row["slices"].items() if key != "Overall" and not _missing(value)
-        }
+        keys = {key: _text(value) for key, value in row["slices"].items() if key != "Overall" and not _missing(value)}
         name = ", ".join(f"{key} {value}" for key, value in sorted(keys.items()))
         metrics = by_slice.setdefault(name, {"slice": name})
         metrics[row["metric_keys"]["name"]] = float(row["metric_values"]["double_value"])
@@ -52,10 +50,8 @@ def _in_words(failure: validation_result_pb2.ValidationFailure, where: str) -> s
     threshold = failure.metric_threshold
     if failure.metric_key.is_diff or threshold.HasField("change_threshold"):
         allowed = threshold.change_threshold.absolute.value
-        return (
-            f"{name} ({where}) changed by {value:+.4f} against the model in production; at least {allowed:+.4f} is asked,"
-            f" {allowed - value:.4f} short"
-        )
+        short = f"at least {allowed:+.4f} is asked, {allowed - value:.4f} short"
+        return f"{name} ({where}) changed by {value:+.4f} against the model in production; {short}"
     bound = threshold.value_threshold.lower_bound.value
     if math.isnan(value):
         return f"{name} ({where}) could not be computed; at least {bound:.4f} is asked"

@@ -1,8 +1,10 @@
 """One run from configuration to verdict: prepare, execute, record, show."""
 
 import csv
+import gc
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -85,10 +87,9 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
     record = keeper.record
     try:
         with console.status("loading TensorFlow and TFX"):
-            from pipeline.execute import execute
-
+            execute = _load_tfx()
             handle = encoder.result()
-        with RunView(console, COMPONENTS) as view, _training_progress(view):
+        with RunView(console, COMPONENTS) as view, _TrainingProgress(view):
             execute(config, staged, handle, engine, keeper, view)
     except ComponentFailed as failure:
         record.error = str(failure.cause or failure)
@@ -104,7 +105,17 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
         keeper.save()
 
 
-class _training_progress(logging.Handler):  # noqa: N801 - used as a context manager
+def _load_tfx() -> Callable[..., None]:
+    """Imports what runs the pipeline, 8,500 modules: with the garbage collector off, which finds nothing among them."""
+    gc.disable()
+    from pipeline.execute import execute
+
+    gc.freeze()
+    gc.enable()
+    return execute
+
+
+class _TrainingProgress(logging.Handler):
     """Hands what the Trainer logs of its progress to the view."""
 
     def __init__(self, view: RunView):
@@ -151,7 +162,9 @@ def _show_answers(console: Console, config: Config, staged: Staged, version_fold
     console.print(f"\ntwo rows of the eval split and the model's answers (probability of {config.data.labels[1]!r}):")
     for truth, answer in zip(texts, Predictor(version_folder).answer(list(texts.values())), strict=True):
         text = " ".join(texts[truth].split())
-        console.print(f"  [bold]{escape(answer.label)}[/] {answer.probability:.3f}  {escape(text)} [dim](is {truth})[/]")
+        console.print(
+            f"  [bold]{escape(answer.label)}[/] {answer.probability:.3f}  {escape(text)} [dim](is {truth})[/]"
+        )
 
 
 def _rows_in_words(staged: Staged) -> str:
@@ -165,7 +178,7 @@ def _rows_in_words(staged: Staged) -> str:
 
 
 def _failure_in_words(failure: ComponentFailed, record: RunRecord) -> str:
-    cause = failure.cause
-    what = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause).strip() else ''}" if cause else ""
+    first_line = str(failure.cause or "").strip().partition("\n")[0]
+    what = f"{type(failure.cause).__name__}: {first_line}" if failure.cause else "its inputs are missing"
     where = f"; the whole story is in {Path(record.log)}" if record.log else ""
-    return f"{failure.component} failed: {what or 'its inputs are missing'}{where}"
+    return f"{failure.component} failed: {what}{where}"

@@ -109,7 +109,8 @@ class RunView:
 
 def metrics_table(record: RunRecord) -> Table:
     """Overall and sliced metrics of a run's model on the eval split."""
-    table = Table(title=f"eval split, decision threshold {record.threshold:.3f}", title_justify="left")
+    table = Table(box=None, pad_edge=False, title=f"eval split, decision threshold {record.threshold:.3f}")
+    table.title_justify = "left"
     table.add_column("slice")
     for name in SHOWN_METRICS:
         table.add_column({"example_count": "rows"}.get(name, name), justify="right")
