@@ -112,8 +112,9 @@ def predict(texts: tuple[str, ...], output: Path | None, config: str | None, ver
       tfx-bert predict questions.csv -o answers.csv
     """
     from pipeline.predict import predict_file, predict_texts
+    from pipeline.view import console as new_console
 
-    console = Console(highlight=False)
+    console = new_console()
     if output is None and len(texts) == 1 and texts[0].endswith((".csv", ".tsv")) and Path(texts[0]).is_file():
         raise UserError(f"{texts[0]} is a file: say where its answers go, tfx-bert predict {texts[0]} -o answers.csv")
     if output is None:
@@ -137,13 +138,14 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
     from pipeline.view import components_table, metrics_table, runs_table
+    from pipeline.view import console as new_console
 
     records = read_records(artifact_roots(config))
     if as_json:
         shown = [r for r in records if run_id in (None, r.id)]
         click.echo(json.dumps([asdict(record) for record in shown], indent=1))
         return
-    console = Console(highlight=False)
+    console = new_console()
     if not records:
         console.print(
             "no runs yet: tfx-bert run reviews (runs of a configuration with its own artifact_root: --config)"
@@ -157,6 +159,8 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     console.print(components_table(chosen))
     if chosen.metrics:
         console.print(metrics_table(chosen))
+    if chosen.pushed_path:
+        console.print(f"pushed to {chosen.pushed_path}")
     for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
         console.print(f"  {_escaped(line)}")
 

@@ -1,6 +1,7 @@
 """TFX's local and Beam runners, watched: each component's start and end is told, and a missing result is an error."""
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -55,15 +56,16 @@ class WatchedLocalDagRunner(LocalDagRunner):
         connection = getattr(connection, connection.WhichOneof("connection_config"))
         for node in (wrapped.pipeline_node for wrapped in pipeline.nodes):
             node_id = node.node_info.id
+            executor_spec = runner_utils.extract_executor_spec(deployment, node_id)
             node_launcher = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=metadata.Metadata(connection),
                 pipeline_info=pipeline.pipeline_info,
                 pipeline_runtime_spec=pipeline.runtime_spec,
-                executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+                executor_spec=executor_spec,
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
             )
-            with _watchers[self.run_id].watching(node_id):
+            with _watched(self.run_id, node_id, executor_spec):
                 node_launcher.launch()
 
 
@@ -72,7 +74,7 @@ class WatchedNode(PipelineNodeAsDoFn):
 
     def _run_node(self) -> None:
         run_id = self._pipeline_runtime_spec.pipeline_run_id.field_value.string_value
-        with _watchers[run_id].watching(self._node_id):
+        with _watched(run_id, self._node_id, self._executor_spec):
             super()._run_node()
 
 
@@ -99,6 +101,11 @@ class WatchedBeamDagRunner(BeamDagRunner):
         _prepare(pipeline, self.run_id, self.uncached)
         with mock.patch.object(beam, "Pipeline", _InMemoryPipeline):
             super().run_with_ir(pipeline, run_options)
+
+
+def _watched(run_id: str, node_id: str, executor_spec: Any) -> AbstractContextManager[None]:
+    """Watches components; a resolver only looks things up, has no executor, and is never cached."""
+    return _watchers[run_id].watching(node_id) if executor_spec else nullcontext()
 
 
 def _prepare(pipeline: pipeline_pb2.Pipeline, run_id: str, uncached: Collection[str]) -> None:

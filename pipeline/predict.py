@@ -15,9 +15,10 @@ from data.csv_check import open_records
 from data.csv_records import Fault
 from data.csv_source import locate, open_lines
 from data.errors import DataError, UserError
-from pipeline.quiet import noise_to
+from pipeline.quiet import noise_to, own_stdout
 from pipeline.records import read_records
 from pipeline.roots import artifact_roots
+from pipeline.view import console as new_console
 from serving.predictor import Answer, Predictor, latest_version
 
 SHOWN_FAULTS = 20
@@ -117,10 +118,8 @@ def _last_pushed(config: str | None) -> tuple[dict[str, Any], Path]:
 @contextmanager
 def _quiet(version_folder: Path, verbose: bool) -> Iterator[Console]:
     """A console on the terminal while TensorFlow's own output goes to a log beside the runs' logs."""
-    from pipeline.quiet import own_stdout
-
     with own_stdout() as stream:
-        console = Console(file=stream, highlight=False)
+        console = new_console(file=stream)
         if verbose:
             yield console
         else:

@@ -20,6 +20,7 @@ from pipeline.prepare import stage_data
 from pipeline.quiet import noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
 from pipeline.view import RunView, metrics_table
+from pipeline.view import console as new_console
 from pipeline.watch import ComponentFailed
 
 COMPONENTS = (
@@ -30,7 +31,6 @@ COMPONENTS = (
     "DataGate",
     "Transform",
     "Trainer",
-    "LatestBlessedModel",
     "Evaluator",
     "Pusher",
 )
@@ -57,7 +57,7 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
     """
     started = time.time() if started is None else started
     with ExitStack() as stack:
-        console = Console(file=stack.enter_context(own_stdout()), highlight=False)
+        console = new_console(file=stack.enter_context(own_stdout()))
         encoder = begin(config.encoder.handle)
         staged = _stage(config, console)
         run_id = new_run_id(config.artifact_root)
@@ -98,7 +98,10 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
         raise RunFailed(_failure_in_words(failure, record)) from failure
     except Exception as error:
         record.error = f"{type(error).__name__}: {error}"
-        raise
+        if isinstance(error, UserError):
+            raise
+        where = f"; the whole story is in {record.log}" if record.log else ""
+        raise RunFailed(f"the run failed: {type(error).__name__}: {error}{where}") from error
     finally:
         if record.error:
             record.status = "failed"

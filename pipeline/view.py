@@ -107,10 +107,17 @@ class RunView:
         return row
 
 
+def console(**options: Any) -> Console:
+    """A console that does not break lines where its output is not a terminal: a log or a pipe has no width."""
+    made = Console(highlight=False, **options)
+    return made if made.is_terminal else Console(highlight=False, width=200, **options)
+
+
 def metrics_table(record: RunRecord) -> Table:
     """Overall and sliced metrics of a run's model on the eval split."""
     table = Table(box=None, pad_edge=False, title=f"eval split, decision threshold {record.threshold:.3f}")
     table.title_justify = "left"
+    table.title_style = ""
     table.add_column("slice")
     for name in SHOWN_METRICS:
         table.add_column({"example_count": "rows"}.get(name, name), justify="right")
@@ -123,8 +130,8 @@ def metrics_table(record: RunRecord) -> Table:
 def runs_table(records: Sequence[RunRecord]) -> Table:
     """One line a run, newest first."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "roc_auc", "f1", "blessed", "pushed to"):
-        table.add_column(heading, justify="right" if heading in ("seconds", "fit", "peak MiB") else "left")
+    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "roc_auc", "f1", "version"):
+        table.add_column(heading, justify="left" if heading in ("run", "config", "status") else "right", no_wrap=True)
     for r in records:
         table.add_row(
             r.id,
@@ -135,8 +142,7 @@ def runs_table(records: Sequence[RunRecord]) -> Table:
             f"{r.peak_mib:,}",
             _number(r.metrics.get("roc_auc")),
             _number(r.metrics.get("f1")),
-            {True: "yes", False: "no", None: ""}[r.blessed],
-            r.pushed_path or "",
+            r.pushed_version or "",
         )
     return table
 

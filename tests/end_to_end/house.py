@@ -1,0 +1,94 @@
+"""A copy of the project in a folder of its own, run by its command line as a user would, and edited as one would."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+COMPONENTS = [
+    "CsvExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "Pusher",
+]
+
+
+@dataclass
+class House:
+    """`code` holds the project's copy, `work` is the user's folder with tiny.yaml."""
+
+    code: Path
+    work: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pipeline.cli", *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        bin_folder = str(Path(sys.executable).parent)
+        return {**os.environ, "PYTHONPATH": str(self.code), "PATH": bin_folder + os.pathsep + os.environ["PATH"]}
+
+    def tfx_bert(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `tfx-bert ARGUMENTS` in the work folder."""
+        return subprocess.run(
+            self.command(*arguments), cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=600
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts `tfx-bert ARGUMENTS` without waiting for it."""
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.work, env=self.environment, stdout=nowhere, stderr=nowhere
+        )
+
+    def runs(self) -> list[dict[str, Any]]:
+        return json.loads(self.tfx_bert("runs", "--json").stdout)
+
+    def states(self) -> dict[str, str]:
+        """Component states of the newest run."""
+        return {component["id"]: component["state"] for component in self.runs()[0]["components"]}
+
+    @property
+    def root(self) -> Path:
+        return self.work / "output" / "tiny"
+
+    @property
+    def serving(self) -> Path:
+        return self.root / "serving" / "tiny"
+
+
+def build(folder: Path, encoder: Path, data: Path) -> House:
+    """Copies the project and writes tiny.yaml: the hand-written sample, the tiny encoder, no thresholds to speak of."""
+    house = House(folder / "code", folder / "work")
+    for package in ("pipeline", "modules", "data", "serving"):
+        shutil.copytree(PROJECT / package, house.code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "setup.py", house.code)
+    house.work.mkdir()
+    shutil.copy(data, house.work / "questions.csv")
+    config = {
+        "name": "tiny",
+        "data": {
+            "path": "questions.csv",
+            "id_column": "id",
+            "labels": ["sincere", "insincere"],
+            "splits": {"train": 0.7, "eval": 0.3},
+        },
+        "encoder": {"handle": str(encoder)},
+        "preprocessing": {"max_seq_length": 64},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.001, "holdout_fraction": 0.25},
+        "evaluation": {"min_precision": 0, "min_recall": 0, "length_buckets": [8, 16]},
+    }
+    (house.work / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return house

@@ -1,0 +1,183 @@
+"""Whole runs, as a user makes them: each test goes on from where the one before left the work folder."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from end_to_end.house import COMPONENTS, House, build
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, sample_csv: Path) -> House:
+    return build(tmp_path_factory.mktemp("house"), tiny_encoder, sample_csv)
+
+
+@pytest.fixture(scope="module")
+def first_run(house: House) -> subprocess.CompletedProcess[str]:
+    return house.tfx_bert("run", "tiny.yaml")
+
+
+def _ran(states: dict[str, str]) -> set[str]:
+    return {component for component, state in states.items() if state == "done"}
+
+
+def test_a_first_run_runs_each_component_once_and_pushes_a_model(house: House, first_run) -> None:
+    assert first_run.returncode == 0, first_run.stdout + first_run.stderr
+    run = house.runs()[0]
+    assert [c["id"] for c in run["components"]] == COMPONENTS
+    assert {c["state"] for c in run["components"]} == {"done"}
+    assert run["status"] == "pushed"
+    assert run["blessed"] is True
+    assert run["seconds"] > run["fit_seconds"] > 0
+    assert set(run["metrics"]) >= {"roc_auc", "pr_auc", "precision", "recall", "f1", "accuracy"}
+    assert sum(run["rows"].values()) == 177
+    assert sum(s["example_count"] for s in run["slices"]) == run["metrics"]["example_count"] == run["rows"]["eval"]
+    assert Path(run["pushed_path"]).parent == house.serving
+    assert [path.name for path in house.serving.iterdir()] == [run["pushed_version"]]
+
+
+def test_the_run_shows_its_components_metrics_version_and_two_answers_and_no_noise(house: House, first_run) -> None:
+    for component in COMPONENTS:
+        assert component in first_run.stdout
+    assert "epoch 2/2 done: loss" in first_run.stdout
+    assert "overall" in first_run.stdout
+    assert "length_bucket 08-15" in first_run.stdout
+    assert f"pushed version {house.runs()[0]['pushed_version']}" in first_run.stdout
+    assert "(is sincere)" in first_run.stdout
+    assert "(is insincere)" in first_run.stdout
+    assert "absl" not in first_run.stdout + first_run.stderr
+    assert "WARNING" not in first_run.stdout + first_run.stderr
+
+
+def test_the_metrics_shown_are_those_of_the_pushed_model_on_the_eval_split(house: House, first_run) -> None:
+    run = house.runs()[0]
+    with open(next(house.root.glob("staged/*/eval/rows.csv")), encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with open(house.work / "eval.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "text", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    answered = house.tfx_bert("predict", "eval.csv", "-o", "answers.csv")
+    assert answered.returncode == 0, answered.stderr
+    with open(house.work / "answers.csv", encoding="utf-8", newline="") as file:
+        answers = list(csv.DictReader(file))
+    assert [a["id"] for a in answers] == [r["id"] for r in rows]
+    positive = [a["label"] == "insincere" for a in answers]
+    assert positive == [float(a["probability"]) >= round(run["threshold"], 6) for a in answers]
+    true = [r["label"] == "1" for r in rows]
+    hits = sum(p and t for p, t in zip(positive, true, strict=True))
+    assert run["metrics"]["recall"] == pytest.approx(hits / sum(true))
+    assert run["metrics"]["precision"] == pytest.approx(hits / max(sum(positive), 1))
+    right = sum(p == t for p, t in zip(positive, true, strict=True))
+    assert run["metrics"]["accuracy"] == pytest.approx(right / len(rows))
+
+
+def test_predict_answers_texts_on_the_command_line(house: House, first_run) -> None:
+    answered = house.tfx_bert("predict", "How long do I boil an egg?", "Why does everyone lie about mondays?")
+    assert answered.returncode == 0, answered.stderr
+    assert "How long do I boil an egg?" in answered.stdout
+    assert answered.stdout.count("sincere") >= 2
+    assert answered.stderr == ""
+
+
+def test_a_second_run_takes_everything_from_the_cache(house: House, first_run) -> None:
+    again = house.tfx_bert("run", "tiny.yaml")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert _ran(house.states()) == set()
+    run, before = house.runs()[:2]
+    assert run["status"] == "current"
+    assert run["fit_seconds"] == 0
+    assert run["metrics"] == before["metrics"]
+    assert run["pushed_version"] == before["pushed_version"]
+
+
+def test_a_serving_folder_that_is_gone_is_pushed_to_again_from_the_cache(house: House, first_run) -> None:
+    shutil.rmtree(house.serving)
+    assert house.tfx_bert("run", "tiny.yaml").returncode == 0
+    run = house.runs()[0]
+    assert run["status"] == "pushed"
+    assert _ran(house.states()) == {"Pusher"}
+    assert (house.serving / run["pushed_version"] / "saved_model.pb").is_file()
+
+
+def test_an_edited_module_reruns_what_depends_on_it_and_nothing_else(house: House, first_run) -> None:
+    with open(house.code / "modules" / "trainer.py", "a", encoding="utf-8") as module:
+        module.write("\n# Edited.\n")
+    assert house.tfx_bert("run", "tiny.yaml").returncode == 0
+    assert _ran(house.states()) == {"Trainer", "Evaluator", "Pusher"}
+
+
+def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: House, first_run) -> None:
+    versions = sorted(path.name for path in house.serving.iterdir())
+    strict = ["--set", "evaluation.min_precision=1", "--set", "evaluation.min_recall=1"]
+    rejected = house.tfx_bert("run", "tiny.yaml", *strict)
+    assert rejected.returncode == 2
+    run = house.runs()[0]
+    assert run["status"] == "rejected"
+    assert run["blessed"] is False
+    metric = min(("precision", "recall"), key=lambda name: run["metrics"][name])
+    value = run["metrics"][metric]
+    told = f"{metric} (overall) is {value:.4f}; at least 1.0000 is asked, {1 - value:.4f} short"
+    assert told in rejected.stdout
+    assert _ran(house.states()) == {"Evaluator", "Pusher"}
+    assert sorted(path.name for path in house.serving.iterdir()) == versions
+
+
+def test_bad_rows_stop_the_run_before_anything_is_written(house: House, first_run) -> None:
+    (house.work / "bad.csv").write_text('id,text,label\n1,fine,sincere\n2,,insincere\n3,"open,sincere\n')
+    config = yaml.safe_load((house.work / "tiny.yaml").read_text()) | {"name": "bad"}
+    config["data"]["path"] = "bad.csv"
+    (house.work / "bad.yaml").write_text(yaml.safe_dump(config))
+    stopped = house.tfx_bert("run", "bad.yaml")
+    assert stopped.returncode == 1
+    assert "bad.csv:3: column 'text' is empty" in stopped.stderr
+    assert "bad.csv:4: unbalanced quote" in stopped.stderr
+    assert "data.on_bad_rows: quarantine" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert not (house.work / "output" / "bad").exists()
+
+
+def test_an_anomaly_against_a_frozen_schema_stops_the_run_before_transform(house: House, first_run) -> None:
+    inferred = next(house.root.glob("artifacts/SchemaGen/schema/*/schema.pbtxt")).read_text(encoding="utf-8")
+    required = 'feature { name: "language" type: BYTES presence { min_fraction: 1.0 min_count: 1 } }'
+    (house.work / "schema.pbtxt").write_text(inferred + required, encoding="utf-8")
+    stopped = house.tfx_bert("run", "tiny.yaml", "--set", "data.schema_file=schema.pbtxt")
+    assert stopped.returncode == 1
+    assert "column 'language': Column dropped" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    states = house.states()
+    assert states["DataGate"] == "failed"
+    assert "Transform" not in states
+
+
+def test_a_run_killed_inside_the_trainer_goes_on_and_repeats_nothing_finished(house: House, first_run) -> None:
+    changed = ["run", "tiny.yaml", "--set", "preprocessing.max_seq_length=32"]
+    process = house.start(*changed)
+    _wait_until_running(house, "Trainer", process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = house.runs()[0]
+    assert killed["status"] == "interrupted"
+    finished = {c["id"] for c in killed["components"] if c["state"] in ("done", "cached")}
+    assert finished == set(COMPONENTS[: COMPONENTS.index("Trainer")])
+
+    again = house.tfx_bert(*changed)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert _ran(house.states()) == {"Trainer", "Evaluator", "Pusher"}
+
+
+def _wait_until_running(house: House, component: str, process: subprocess.Popen[bytes]) -> None:
+    """Waits for a component of the newest run, by its record: asking `tfx-bert runs` each time would be slow."""
+    for _ in range(1200):
+        newest = max((house.root / "runs").glob("*.json"), key=lambda path: path.name)
+        if f'"id": "{component}",\n   "state": "running"' in newest.read_text(encoding="utf-8"):
+            return
+        assert process.poll() is None, f"the run ended before {component} began"
+        time.sleep(0.1)
+    raise AssertionError(f"{component} did not begin in two minutes")
