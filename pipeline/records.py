@@ -57,7 +57,6 @@ class RecordKeeper:
         self.record = record
         self._path = root / FOLDER / f"{record.id}.json"
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self.save()
 
     def component_changed(self, report: ComponentReport) -> None:
         components = [c for c in self.record.components if c["id"] != report.id]

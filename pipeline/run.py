@@ -105,7 +105,8 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
     finally:
         if record.error:
             record.status = "failed"
-        keeper.save()
+        if record.error or record.components:  # neither: `tfx pipeline create`, which is no run
+            keeper.save()
 
 
 def _load_tfx() -> Callable[..., None]:
