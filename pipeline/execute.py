@@ -18,8 +18,8 @@ from modules.trainer import RECORD
 from pipeline import engines, results
 from pipeline.config import Config
 from pipeline.eval_config import build_eval_config
-from pipeline.metadata_store import RunReader
 from pipeline.graph import create_pipeline
+from pipeline.metadata_store import RunReader
 from pipeline.prepare import keep_vocabulary
 from pipeline.records import RecordKeeper
 from pipeline.watch import Listener, Watcher

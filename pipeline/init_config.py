@@ -11,25 +11,34 @@ TEMPLATE = """\
 name: {name}
 data:
   path: {path}
-  format: {format}            # {format_reason}
-  text_column: {text}         # {text_reason}
-  label_column: {label}       # {label_reason}
-  id_column: {id}             # {id_reason}
-  labels: {labels}            # the negative class first; {labels_reason}
+  # {format_reason}
+  format: {format}
+  # {text_reason}
+  text_column: {text}
+  # {label_reason}
+  label_column: {label}
+  # {id_reason}
+  id_column: {id}
+  # the negative class first; {labels_reason}
+  labels: {labels}
   splits: {{train: 0.8, eval: 0.2}}
-  on_bad_rows: error          # or quarantine: set bad rows aside and go on
+  # or quarantine: set bad rows aside and go on
+  on_bad_rows: error
 encoder:
-  handle: minilm              # or a TF Hub URL, a SavedModel folder, a KerasHub or Hugging Face BERT folder
+  # or a TF Hub URL, a SavedModel folder, a KerasHub or Hugging Face BERT folder
+  handle: minilm
 preprocessing:
   max_seq_length: 128
 training:
   epochs: 2
   batch_size: 32
   learning_rate: 0.00005
-evaluation:                   # what a model must reach on the eval split to be pushed
+# what a model must reach on the eval split to be pushed
+evaluation:
   min_precision: 0.5
   min_recall: 0.5
 """
+_SUFFIXES = (".gz", ".bz2", ".zip", ".csv", ".tsv", ".txt")
 
 
 def write_config(file: str, output: Path | None, force: bool) -> tuple[Path, list[str]]:
@@ -41,9 +50,7 @@ def write_config(file: str, output: Path | None, force: bool) -> tuple[Path, lis
     guess = guess_columns(file)
     if not guess.is_binary:
         raise UserError(f"{file}: {guess.reasons['labels']}")
-    name = (
-        "".join(c if c.isalnum() and c.isascii() else "_" for c in Path(file).name.split(".")[0]).strip("_") or "mine"
-    )
+    name = _name_from(file)
     output = output or Path(f"{name}.yaml")
     if output.exists() and not force:
         raise UserError(f"{output} exists: name another with -o, or overwrite it with --force")
@@ -51,6 +58,14 @@ def write_config(file: str, output: Path | None, force: bool) -> tuple[Path, lis
         raise UserError(f"-o {output}: the folder {output.absolute().parent} does not exist")
     output.write_text(_fill(guess, file, name, output), encoding="utf-8")
     return output, [f"{what}: {guess.reasons[what]}" for what in ("format", "text", "label", "id", "labels")]
+
+
+def _name_from(file: str) -> str:
+    """The file's name without its suffixes, as a pipeline name."""
+    stem = Path(file).name
+    while stem.lower().endswith(_SUFFIXES):
+        stem = stem.rpartition(".")[0]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in stem).strip("-_") or "mine"
 
 
 def _fill(guess: Guess, file: str, name: str, output: Path) -> str:

@@ -17,7 +17,7 @@ from data.errors import UserError
 from data.staging import Staged
 from pipeline.config import Config
 from pipeline.prepare import stage_data
-from pipeline.quiet import noise_to, own_stdout
+from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
 from pipeline.view import RunView, metrics_table
 from pipeline.view import console as new_console
@@ -58,12 +58,14 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
     started = time.time() if started is None else started
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
-        encoder = begin(config.encoder.handle)
         staged = _stage(config, console)
+        encoder = begin(config.encoder.handle)
         run_id = new_run_id(config.artifact_root)
         record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
         record.rows = dict(staged.rows)
-        if not verbose:
+        if verbose:
+            logging.basicConfig(level=logging.INFO, format=FORMAT)
+        else:
             log = config.artifact_root / "logs" / f"{run_id}.log"
             record.log = str(log)
             stack.enter_context(noise_to(log))
@@ -167,7 +169,7 @@ def _show_answers(console: Console, config: Config, staged: Staged, version_fold
     for truth, answer in zip(texts, Predictor(version_folder).answer(list(texts.values())), strict=True):
         text = " ".join(texts[truth].split())
         console.print(
-            f"  [bold]{escape(answer.label)}[/] {answer.probability:.3f}  {escape(text)} [dim](is {truth})[/]"
+            f"  [bold]{escape(answer.label)}[/] {answer.probability:.3f}  {escape(text)} [dim](is {escape(truth)})[/]"
         )
 
 

@@ -7,18 +7,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 import tf_keras
-from tiny_encoder import HIDDEN, export_tiny_encoder, vocabulary_of
+from tiny_encoder import HIDDEN, vocabulary_of
 
 from data.errors import UserError
 from modules.encoder import BertEncoder, load_encoder, vocabulary
 
-WORDS = ["good", "bad", "film"]
+VOCABULARY = vocabulary_of(["good", "bad", "film"])  # what the tiny encoder's begins with
 NAMES = ("input_word_ids", "input_mask", "input_type_ids")
-
-
-@pytest.fixture(scope="module")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny", WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +40,7 @@ def list_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def inputs_of(batch: int, tokens: int, dtype: tf.DType = tf.int32) -> list[tf.Tensor]:
     random = np.random.default_rng(3)
-    ids = random.integers(5, len(vocabulary_of(WORDS)), (batch, tokens))
+    ids = random.integers(5, len(VOCABULARY), (batch, tokens))
     mask = np.arange(tokens) < random.integers(2, tokens + 1, (batch, 1))
     return [tf.cast(values, dtype) for values in (ids * mask, mask, np.zeros_like(ids))]
 
@@ -101,15 +96,19 @@ def test_an_encoder_is_made_again_from_its_config(tiny_encoder: Path) -> None:
 
 
 def test_the_vocabulary_is_read_with_its_casing(tiny_encoder: Path, list_encoder: Path) -> None:
-    assert vocabulary(str(tiny_encoder)) == (vocabulary_of(WORDS), True)
-    assert vocabulary(str(list_encoder)) == (vocabulary_of(WORDS), True)  # read from the loaded object
+    tokens = (tiny_encoder / "assets" / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    assert tokens[: len(VOCABULARY)] == VOCABULARY
+    assert vocabulary(str(tiny_encoder)) == (tokens, True)
+    assert vocabulary(str(list_encoder)) == (tokens, True)  # read from the loaded object
 
 
 def test_our_own_encoders_vocabulary_is_read_without_loading_weights(tiny_encoder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_encoder, tmp_path / "copy")
     shutil.rmtree(copy / "variables")
     (copy / "assets.extra" / "encoder.json").write_text(json.dumps({"do_lower_case": False}))
-    assert vocabulary(str(copy)) == (vocabulary_of(WORDS), False)
+    tokens, lower_case = vocabulary(str(copy))
+    assert tokens == vocabulary(str(tiny_encoder))[0]
+    assert lower_case is False
 
 
 def test_an_encoder_without_a_vocabulary_is_told_with_the_settings_that_help(tmp_path: Path) -> None:

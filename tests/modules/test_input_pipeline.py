@@ -1,0 +1,205 @@
+"""Every row once, in batches of its own length: on rows whose first id tells which row it is."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules.input_pipeline import (
+    PARSE_ROWS,
+    Rows,
+    batches,
+    bucket_boundaries,
+    encoder_inputs,
+    holdout_rows,
+    number_of_batches,
+    survey,
+    training_rows,
+)
+
+SPEC = {
+    "input_word_ids": tf.io.RaggedFeature(tf.int64, value_key="input_word_ids", row_splits_dtype=tf.int64),
+    "num_tokens": tf.io.FixedLenFeature([], tf.int64),
+    "truncated": tf.io.FixedLenFeature([], tf.int64),
+    "holdout_bucket": tf.io.FixedLenFeature([], tf.int64),
+    "target": tf.io.FixedLenFeature([], tf.int64),
+}
+
+Write = Callable[..., list[str]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Returns a function that writes one row for each length, over several files; row n has the ids n+1, 7, 7, ..."""
+
+    def write_rows(lengths: Iterable[int], buckets: Iterable[int] | None = None, files: int = 2) -> list[str]:
+        lengths = list(lengths)
+        buckets = list(buckets) if buckets is not None else [500] * len(lengths)
+        for part in range(files):
+            name = str(tmp_path / f"rows-{part}.gz")
+            with tf.io.TFRecordWriter(name, "GZIP") as writer:
+                for row in range(part, len(lengths), files):
+                    writer.write(serialized(row, lengths[row], buckets[row]))
+        return [str(tmp_path / "rows-*")]
+
+    return write_rows
+
+
+def serialized(row: int, length: int, bucket: int) -> bytes:
+    values = {
+        "input_word_ids": [row + 1, *[7] * (length - 1)],
+        "num_tokens": [length],
+        "truncated": [0],
+        "holdout_bucket": [bucket],
+        "target": [row % 2],
+    }
+    feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def all_of(files: list[str]) -> Rows:
+    return Rows(files, SPEC, "target", 0, 1000)
+
+
+def row_numbers(dataset: tf.data.Dataset) -> list[int]:
+    return [int(first) - 1 for inputs, _ in dataset for first in inputs["input_word_ids"][:, 0]]
+
+
+def random_lengths(rows: int, longest: int = 100) -> np.ndarray:
+    return np.random.default_rng(2).integers(2, longest + 1, rows)
+
+
+def test_every_row_is_trained_on_or_held_out_and_none_is_both(write: Write) -> None:
+    buckets = np.random.default_rng(1).integers(0, 1000, 500)
+    buckets[:4] = [0, 99, 100, 999]
+    files = write(random_lengths(500), buckets)
+    train = row_numbers(batches(training_rows(files, SPEC, "target", 0.1), [20], 16))
+    holdout = row_numbers(batches(holdout_rows(files, SPEC, "target", 0.1), [20], 16))
+    assert sorted(train + holdout) == list(range(500))
+    assert set(holdout) == set(np.flatnonzero(buckets < 100))
+
+
+def test_more_rows_than_one_parsing_batch_holds_all_come_out(write: Write) -> None:
+    rows = 2 * PARSE_ROWS + 3
+    files = write(np.full(rows, 2), files=1)
+    assert sorted(row_numbers(batches(all_of(files), [], 64))) == list(range(rows))
+
+
+def test_the_survey_gives_lengths_and_labels_of_the_selected_rows_alone(write: Write) -> None:
+    files = write([5, 3, 9, 4], buckets=[0, 200, 0, 999], files=1)
+    lengths, labels = survey(training_rows(files, SPEC, "target", 0.1))
+    assert (lengths.tolist(), labels.tolist()) == ([3, 4], [1, 1])
+    lengths, labels = survey(holdout_rows(files, SPEC, "target", 0.1))
+    assert (lengths.tolist(), labels.tolist()) == ([5, 9], [0, 0])
+    nothing = survey(Rows(files, SPEC, "target", 300, 301))
+    assert [values.shape for values in nothing] == [(0,), (0,)]
+
+
+def test_no_holdout_bucket_leaves_everything_to_training(write: Write) -> None:
+    files = write([2, 2, 2], buckets=[0, 1, 999])
+    assert survey(training_rows(files, SPEC, "target", 0.0))[0].tolist() == [2, 2, 2]
+    assert survey(holdout_rows(files, SPEC, "target", 0.0))[0].tolist() == []
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32, 500])
+def test_as_many_batches_come_out_as_were_counted(batch_size: int, write: Write) -> None:
+    lengths = np.concatenate([random_lengths(300), [16, 17, 24, 25, 64, 65, 96, 97]])
+    files = write(lengths)
+    boundaries = bucket_boundaries(int(lengths.max()))
+    expected = number_of_batches(lengths, boundaries, batch_size)
+    assert len(list(batches(all_of(files), boundaries, batch_size))) == expected
+    assert len(list(batches(all_of(files), boundaries, batch_size, shuffle_seed=3))) == expected
+
+
+def test_batches_are_counted_by_bucket_each_with_its_smaller_last_one() -> None:
+    # Below 5: three rows, two batches; from 5: two rows, one batch; from 9: five rows, three batches.
+    lengths = np.array([2, 3, 4, 5, 8, 9, 9, 9, 40, 50])
+    assert number_of_batches(lengths, [5, 9], 2) == 2 + 1 + 3
+
+
+def test_buckets_are_fine_for_short_rows_and_coarse_for_long_ones() -> None:
+    assert bucket_boundaries(10) == []
+    assert bucket_boundaries(17) == [17]
+    assert bucket_boundaries(128) == [17, 25, 33, 41, 49, 57, 65, 97]
+
+
+def test_a_batch_is_padded_to_its_own_longest_row_and_the_mask_tells_tokens_from_padding(write: Write) -> None:
+    files = write([2, 3, 5, 30, 31], files=1)
+    short, long = list(batches(all_of(files), [17], 3))
+    inputs, labels = short
+    assert inputs["input_word_ids"].numpy().tolist() == [[1, 7, 0, 0, 0], [2, 7, 7, 0, 0], [3, 7, 7, 7, 7]]
+    assert inputs["input_mask"].numpy().tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert inputs["input_type_ids"].numpy().tolist() == np.zeros((3, 5)).tolist()
+    assert {value.dtype for value in inputs.values()} == {tf.int32}
+    assert (labels.numpy().tolist(), labels.dtype) == ([[0.0], [1.0], [0.0]], tf.float32)
+    assert long[0]["input_word_ids"].shape == (2, 31)
+
+
+def test_rows_share_a_batch_only_with_rows_of_their_own_bucket(write: Write) -> None:
+    lengths = random_lengths(200)
+    boundaries = bucket_boundaries(100)
+    for inputs, _ in batches(all_of(write(lengths)), boundaries, 8, shuffle_seed=1):
+        in_batch = inputs["input_mask"].numpy().sum(axis=1)
+        assert len(set(np.searchsorted(boundaries, in_batch, side="right"))) == 1
+        assert in_batch.max() == inputs["input_word_ids"].shape[1]
+        assert len(in_batch) <= 8
+
+
+def test_the_mask_follows_the_lengths_even_where_an_id_is_that_of_padding() -> None:
+    inputs = encoder_inputs(tf.constant([[1, 0, 0, 0, 5], [1, 0, 0, 0, 0]], tf.int64), tf.constant([5, 2], tf.int64))
+    assert inputs["input_mask"].numpy().tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
+    assert list(inputs) == ["input_word_ids", "input_mask", "input_type_ids"]
+
+
+def test_a_seed_shuffles_anew_in_every_epoch_and_loses_no_row(write: Write) -> None:
+    files = write(np.full(60, 5))
+    dataset = batches(all_of(files), [], 7, shuffle_seed=3)
+    first, second = row_numbers(dataset), row_numbers(dataset)
+    other_seed = row_numbers(batches(all_of(files), [], 7, shuffle_seed=4))
+    unshuffled = row_numbers(batches(all_of(files), [], 7))
+    orders = [first, second, other_seed, unshuffled]
+    assert len({tuple(order) for order in orders}) == 4
+    assert {tuple(sorted(order)) for order in orders} == {tuple(range(60))}
+
+
+def test_without_a_seed_the_order_is_the_files_order_every_time(write: Write) -> None:
+    dataset = batches(all_of(write(np.full(10, 5), files=1)), [], 4)
+    assert row_numbers(dataset) == row_numbers(dataset) == list(range(10))
+
+
+def test_the_same_seed_gives_the_same_order(write: Write) -> None:
+    files = write(random_lengths(60))
+    tf.random.set_seed(5)
+    first = row_numbers(batches(all_of(files), [17, 33], 7, shuffle_seed=3))
+    tf.random.set_seed(5)
+    assert row_numbers(batches(all_of(files), [17, 33], 7, shuffle_seed=3)) == first
+
+
+def test_autotuning_and_sharding_of_the_data_are_off(write: Write) -> None:
+    options = batches(all_of(write([2, 2])), [], 2).options()
+    assert options.autotune.enabled is False
+    assert options.experimental_distribute.auto_shard_policy == tf.data.experimental.AutoShardPolicy.OFF
+
+
+def test_transform_s_own_files_are_read_whole(transformed: Any) -> None:
+    source = (transformed.files, transformed.output.transformed_feature_spec(), "label", 0.2)
+    train, holdout = training_rows(*source), holdout_rows(*source)
+    lengths, labels = (np.concatenate(pair) for pair in zip(survey(train), survey(holdout), strict=True))
+    assert Counter(labels.tolist()) == Counter(transformed.labels)
+    expected = transformed.output.transform_features_layer()({"text": tf.constant(transformed.texts)[:, None]})
+    assert sorted(lengths) == sorted(expected["num_tokens"].numpy())
+
+    rows = [
+        (inputs["input_word_ids"][row][: length.numpy()].numpy().tolist(), label.numpy().item())
+        for part in (train, holdout)
+        for inputs, label_column in batches(part, bucket_boundaries(40), 8)
+        for row, (length, label) in enumerate(
+            zip(tf.reduce_sum(inputs["input_mask"], axis=1), label_column, strict=True)
+        )
+    ]
+    wanted = zip(expected["input_word_ids"].to_list(), transformed.labels, strict=True)
+    assert sorted(rows) == sorted((ids, float(label)) for ids, label in wanted)

@@ -1,0 +1,122 @@
+"""The classifier on the tiny encoder: what it gives, that it learns, and that its best weights are the ones kept."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from modules.encoder import load_encoder
+from modules.model import build_classifier, training_metrics
+from modules.optimizer import adamw
+from modules.trainer import KeepBest
+
+
+@pytest.fixture
+def model(tiny_encoder: Path) -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(3)
+    return build_classifier(load_encoder(str(tiny_encoder)), dropout=0.5)
+
+
+def inputs_of(rows: int, tokens: int) -> dict[str, tf.Tensor]:
+    ids = np.random.default_rng(3).integers(5, 70, (rows, tokens)).astype(np.int32)
+    return {
+        "input_word_ids": tf.constant(ids),
+        "input_mask": tf.ones_like(ids),
+        "input_type_ids": tf.zeros_like(ids),
+    }
+
+
+def test_each_row_gets_one_probability_whatever_its_length(model: tf_keras.Model) -> None:
+    for rows, tokens in [(2, 3), (5, 3), (1, 7)]:
+        probabilities = model(inputs_of(rows, tokens), training=False)
+        assert (probabilities.shape, probabilities.dtype) == ((rows, 1), tf.float32)
+        assert 0 < np.min(probabilities) <= np.max(probabilities) < 1
+    assert len(np.unique(model(inputs_of(5, 3), training=False))) == 5
+
+
+def test_the_head_is_a_sigmoid_of_the_pooled_output(model: tf_keras.Model) -> None:
+    inputs = inputs_of(3, 5)
+    pooled, _ = model.get_layer("encoder")(*inputs.values(), training=False)
+    kernel, bias = model.get_layer("probability").get_weights()
+    expected = 1 / (1 + np.exp(-(pooled.numpy() @ kernel + bias)))
+    np.testing.assert_allclose(model(inputs, training=False), expected, atol=1e-6)
+
+
+def test_dropout_is_on_in_training_at_its_rate_and_off_in_inference(model: tf_keras.Model) -> None:
+    inputs = inputs_of(2, 5)
+    assert np.abs(model(inputs, training=True) - model(inputs, training=True)).max() > 1e-3
+    np.testing.assert_array_equal(model(inputs, training=False), model(inputs, training=False))
+    assert [layer.rate for layer in model.layers if isinstance(layer, tf_keras.layers.Dropout)] == [0.5]
+
+
+def test_one_step_lowers_the_loss_and_reaches_the_embeddings(model: tf_keras.Model) -> None:
+    inputs, labels = inputs_of(8, 5), tf.constant([[0.0], [1.0]] * 4)
+    optimizer = adamw(
+        model.trainable_variables, learning_rate=1e-4, warmup_fraction=0.0, total_steps=10, weight_decay=0.01
+    )
+    model.compile(optimizer, tf_keras.losses.BinaryCrossentropy(), metrics=training_metrics())
+    embeddings = model.trainable_variables[0].numpy()
+    before = model.evaluate(inputs, labels, return_dict=True, verbose=0)
+    model.train_on_batch(inputs, labels)
+    after = model.evaluate(inputs, labels, return_dict=True, verbose=0)
+    assert after["loss"] < before["loss"]
+    assert (model.trainable_variables[0].numpy() != embeddings).any()
+    assert set(after) == {
+        "loss", "accuracy", "precision_at_recall_0.5", "precision", "recall", "roc_auc", "pr_auc",
+    }  # fmt: skip
+
+
+def test_training_metrics_count_as_sklearn_does() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    labels, scores = np.array([0, 0, 1, 1, 1.0]), np.array([0.1, 0.6, 0.55, 0.2, 0.9])
+    values = {}
+    for metric in training_metrics():
+        metric.update_state(labels, scores)
+        values[metric.name] = float(metric.result())
+    assert values["accuracy"] == pytest.approx(3 / 5)
+    assert values["precision"] == pytest.approx(2 / 3)
+    assert values["recall"] == pytest.approx(2 / 3)
+    assert values["roc_auc"] == pytest.approx(roc_auc_score(labels, scores), abs=0.01)
+    assert values["pr_auc"] != pytest.approx(values["roc_auc"], abs=0.01)
+
+
+class Scripted(tf_keras.callbacks.Callback):
+    """Sets the one weight to the epoch's number and its score to what the script says."""
+
+    def __init__(self, scores: list[float]):
+        super().__init__()
+        self._scores = scores
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.set_weights([np.array([[float(epoch)]], np.float32)])
+        assert logs is not None
+        logs["val_pr_auc"] = self._scores[epoch]
+        self.epochs = epoch + 1
+
+
+def fit(scores: list[float], patience: int) -> tuple[float, int]:
+    """The weight that is left, which is the number of the epoch it is of, and how many epochs there were."""
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    scripted = Scripted(scores)
+    keep_best = KeepBest("val_pr_auc", mode="max", patience=patience, restore_best_weights=True)
+    model.fit(np.ones([2, 1]), np.ones([2, 1]), epochs=len(scores), callbacks=[scripted, keep_best], verbose=0)
+    return model.get_weights()[0].item(), scripted.epochs
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "kept", "epochs"),
+    [
+        ([0.5, 0.9, 0.7], 5, 1, 3),  # the last is worse, but training was not stopped
+        ([0.9, 0.8, 0.7, 0.6], 1, 0, 2),  # stopped
+        ([0.5, 0.6, 0.7], 1, 2, 3),  # the last is the best
+        ([0.4], 0, 0, 1),
+    ],
+)
+def test_the_best_epoch_s_weights_are_kept(scores: list[float], patience: int, kept: int, epochs: int) -> None:
+    assert fit(scores, patience) == (kept, epochs)

@@ -1,0 +1,116 @@
+"""The schedule against its formula in plain Python; what weight decay touches on the encoder's real variables."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules.encoder import load_encoder
+from modules.model import build_classifier
+from modules.optimizer import WarmupLinearDecay, adamw, is_decayed
+
+
+def expected_rate(step: int, peak: float, warmup: int, total: int) -> float:
+    """Step by step in words: during warm-up a share of the peak, the first step having one; afterwards what is left."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (total - step) / (total - warmup)
+
+
+@pytest.mark.parametrize("step", [0, 1, 9, 10, 11, 55, 99, 100])
+def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing(step: int) -> None:
+    schedule = WarmupLinearDecay(2e-5, warmup_steps=10, total_steps=100)
+    assert schedule(tf.constant(step)).numpy() == pytest.approx(expected_rate(step, 2e-5, 10, 100), rel=1e-6, abs=1e-12)
+
+
+def test_the_rate_at_the_turning_points() -> None:
+    schedule = WarmupLinearDecay(1.0, warmup_steps=10, total_steps=110)
+    assert [schedule(step).numpy() for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.5, 0, 0])
+
+
+def test_without_warm_up_the_first_step_has_the_peak() -> None:
+    schedule = WarmupLinearDecay(1.0, warmup_steps=0, total_steps=4)
+    assert [schedule(step).numpy() for step in range(5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+def test_warm_up_alone_never_passes_the_peak() -> None:
+    schedule = WarmupLinearDecay(1.0, warmup_steps=4, total_steps=4)
+    assert [schedule(step).numpy() for step in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1])
+
+
+def test_a_schedule_is_made_again_from_its_config() -> None:
+    schedule = WarmupLinearDecay(3e-5, 5, 50)
+    again = WarmupLinearDecay.from_config(schedule.get_config())
+    assert [again(step).numpy() for step in (0, 4, 30)] == [schedule(step).numpy() for step in (0, 4, 30)]
+
+
+def test_decay_touches_kernels_and_embeddings_but_no_bias_and_no_layer_norm(tiny_encoder: Path) -> None:
+    variables = build_classifier(load_encoder(str(tiny_encoder)), dropout=0.1).trainable_variables
+    kept = [v.name for v in variables if not is_decayed(v)]
+    decayed = [v.name for v in variables if is_decayed(v)]
+    # Of each of the two layers: query, key, value, output and two dense kernels; three embeddings, pooler, head.
+    assert len(decayed) == 2 * 6 + 3 + 1 + 1
+    assert all("kernel" in name or "embedding" in name for name in decayed)
+    assert not any("norm" in name for name in decayed)
+    # Of each layer six biases and two LayerNorms of two; the embeddings' LayerNorm, pooler and head.
+    assert len(kept) == 2 * (6 + 4) + 2 + 1 + 1
+    assert [v.name for v in variables if "bias" in v.name and len(v.shape) > 1], "attention has biases of rank 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "decayed"),
+    [
+        ("layer_0/self_attention/query/kernel", (2, 3, 5), True),
+        ("layer_0/self_attention/query/bias", (3, 5), False),  # rank 2
+        ("bert/encoder/LayerNorm/gamma", (5,), False),
+        ("bert/encoder/LayerNorm/beta", (5,), False),
+        ("layer_norm/scale", (2, 5), False),
+        ("LayerNormalization/kernel", (2, 5), False),
+        ("word_embeddings", (7, 5), True),
+        ("scale", (5,), False),  # any vector
+    ],
+)
+def test_decay_goes_by_name_and_rank(name: str, shape: tuple[int, ...], decayed: bool) -> None:
+    assert is_decayed(tf.Variable(tf.ones(shape), name=name)) is decayed
+
+
+def test_a_step_without_gradients_shrinks_kernels_by_rate_times_decay_and_leaves_biases() -> None:
+    kernel, bias = tf.Variable(tf.ones([2, 3]), name="kernel"), tf.Variable(tf.ones([3, 5]), name="bias")
+    optimizer = adamw([kernel, bias], learning_rate=0.5, warmup_fraction=0, total_steps=10, weight_decay=0.1)
+    optimizer.apply_gradients([(tf.zeros([2, 3]), kernel), (tf.zeros([3, 5]), bias)])
+    np.testing.assert_allclose(kernel, np.full((2, 3), 1 - 0.5 * 0.1), rtol=1e-6)
+    np.testing.assert_array_equal(bias, np.ones((3, 5)))
+
+
+def test_warm_up_takes_its_fraction_of_all_steps() -> None:
+    optimizer = adamw([], learning_rate=1.0, warmup_fraction=0.1, total_steps=200, weight_decay=0.0)
+    rate = optimizer._learning_rate
+    assert [float(rate(step)) for step in (9, 19, 110)] == pytest.approx([0.5, 1.0, 0.5])
+
+
+def test_two_steps_are_adam_s_on_gradients_clipped_together_to_a_norm_of_1() -> None:
+    variables = [tf.Variable([[0.0]]), tf.Variable([[0.0]])]
+    optimizer = adamw(variables, learning_rate=0.1, warmup_fraction=0, total_steps=10**9, weight_decay=0.0)
+    for gradients in [(3e3, 4e3), (3e-4, 4e-4)]:
+        optimizer.apply_gradients(zip([tf.constant([[g]]) for g in gradients], variables, strict=True))
+    # The first has a norm of 5e3 and becomes (0.6, 0.8), the second is within the limit.
+    expected = [adam([0.6, 3e-4], rate=0.1), adam([0.8, 4e-4], rate=0.1)]
+    assert [variable.numpy().item() for variable in variables] == pytest.approx(expected, rel=1e-4)
+
+
+def test_epsilon_is_bert_s_1e_6() -> None:
+    variable = tf.Variable([[0.0]])
+    optimizer = adamw([variable], learning_rate=0.1, warmup_fraction=0, total_steps=10**9, weight_decay=0.0)
+    optimizer.apply_gradients([(tf.constant([[1e-5]]), variable)])
+    assert variable.numpy().item() == pytest.approx(adam([1e-5], rate=0.1), rel=1e-4)
+
+
+def adam(gradients: list[float], rate: float, epsilon: float = 1e-6) -> float:
+    """Where a weight of 0 ends: Kingma and Ba 2015, in the order of computation at the end of their section 2."""
+    weight = m = v = 0.0
+    for step, gradient in enumerate(gradients, 1):
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        weight -= rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (math.sqrt(v) + epsilon)
+    return weight

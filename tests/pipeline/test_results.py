@@ -1,0 +1,195 @@
+"""A real evaluation of two small models, candidate and production, read back and compared with scikit-learn."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from tfx.components.evaluator.executor import Executor
+from tfx.types import Artifact, standard_artifacts
+from tfx.utils import proto_utils
+
+from modules.signatures import ServingModel
+from pipeline.config import IN_MEMORY_BEAM
+from pipeline.eval_config import build_eval_config
+from pipeline.results import read_failures, read_metrics
+
+ROWS = 120
+Evaluate = Callable[..., tuple[str, int]]
+
+
+class Rows:
+    """Texts whose first two words are the scores, in hundredths, that the candidate and the baseline give them."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(4)
+        self.labels = random.integers(0, 2, ROWS)
+        self.words = random.integers(2, 25, ROWS)
+        self.candidate = scores(self.labels, 0.2, random)
+        self.baseline = scores(self.labels, 0.4, random)
+
+    @property
+    def examples(self) -> list[bytes]:
+        rows = zip(self.candidate, self.baseline, self.words, self.labels, strict=True)
+        return [example(f"{first} {second}" + " 0" * (words - 2), label) for first, second, words, label in rows]
+
+
+def scores(labels: np.ndarray, lean: float, random: np.random.Generator) -> np.ndarray:
+    return np.clip(random.normal(50 + 100 * lean * (labels - 0.5), 20), 1, 99).astype(int)
+
+
+def example(text: str, label: int) -> bytes:
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])),
+                "target": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
+            }
+        )
+    ).SerializeToString()
+
+
+def numbers_of(features: dict[str, tf.Tensor]) -> dict[str, tf.RaggedTensor]:
+    """In place of Transform's tokens: the words as numbers."""
+    words = tf.strings.split(features["text"][:, 0])
+    return {"input_word_ids": tf.ragged.map_flat_values(lambda word: tf.strings.to_number(word, tf.int64), words)}
+
+
+def save_model(word: int, folder: Path) -> str:
+    """The product's own signatures around a model that reads its probability from one of the text's words."""
+    serving = ServingModel(
+        lambda inputs: tf.cast(inputs["input_word_ids"][:, word : word + 1], tf.float32) / 100,
+        [],
+        numbers_of,
+        tf.io.FixedLenFeature([1], tf.string),
+        text_column="text",
+        labels=["no", "yes"],
+        threshold=0.595,
+        length_buckets=[10, 20],
+    )
+    tf.saved_model.save(serving, str(folder), signatures=serving.signatures())
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture(scope="module")
+def evaluate(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
+    """Returns a function that runs TFX's Evaluator and returns the folder of the evaluation and the blessing."""
+    folder = tmp_path_factory.mktemp("results")
+    inputs = {
+        "examples": [artifact(standard_artifacts.Examples, folder / "examples")],
+        "model": [artifact(standard_artifacts.Model, folder / "candidate")],
+        "baseline_model": [artifact(standard_artifacts.Model, folder / "baseline")],
+    }
+    inputs["examples"][0].split_names = '["train", "eval"]'
+    (folder / "examples" / "Split-eval").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "examples" / "Split-eval" / "data.gz"), "GZIP") as file:
+        for row in rows.examples:
+            file.write(row)
+    for word, name in enumerate(("candidate", "baseline")):
+        save_model(word, folder / name / "Format-Serving")
+
+    def run(min_precision: float, min_recall: float, max_pr_auc_drop: float, baseline: bool = True) -> tuple[str, int]:
+        config = build_eval_config(
+            label_column="target",
+            min_precision=min_precision,
+            min_recall=min_recall,
+            max_pr_auc_drop=max_pr_auc_drop,
+            slices=["length_bucket"],
+        )
+        output = tmp_path_factory.mktemp("evaluation")
+        blessing = artifact(standard_artifacts.ModelBlessing, output / "blessing")
+        given = {name: value for name, value in inputs.items() if baseline or name != "baseline_model"}
+        Executor(Executor.Context(beam_pipeline_args=list(IN_MEMORY_BEAM), tmp_dir=str(output / "tmp"))).Do(
+            given,
+            {"evaluation": [artifact(standard_artifacts.ModelEvaluation, output)], "blessing": [blessing]},
+            {
+                "eval_config": proto_utils.proto_to_json(config),
+                "example_splits": '["eval"]',
+            },
+        )
+        return str(output), blessing.get_int_custom_property("blessed")
+
+    return run
+
+
+def artifact(kind: type[Artifact], folder: Path) -> Artifact:
+    made = kind()
+    made.uri = str(folder)
+    made.set_string_custom_property("tfx_version", "1.21.0")  # the launcher sets it; folders are named by it
+    return made
+
+
+@pytest.fixture(scope="module")
+def rejected(evaluate: Evaluate) -> str:
+    """The candidate is worse than the baseline, and less precise than asked."""
+    folder, blessed = evaluate(min_precision=0.9, min_recall=0.1, max_pr_auc_drop=0.01)
+    assert not blessed
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(evaluate: Evaluate) -> str:
+    """A first model, without a baseline, that is good enough."""
+    folder, blessed = evaluate(min_precision=0.1, min_recall=0.1, max_pr_auc_drop=0.01, baseline=False)
+    assert blessed
+    return folder
+
+
+def expected(labels: np.ndarray, hundredths: np.ndarray) -> dict[str, float]:
+    decisions = hundredths >= 60
+    return {
+        "example_count": len(labels),
+        "roc_auc": roc_auc_score(labels, hundredths),
+        "pr_auc": average_precision_score(labels, hundredths),
+        "precision": precision_score(labels, decisions),
+        "recall": recall_score(labels, decisions),
+        "f1": f1_score(labels, decisions),
+        "accuracy": accuracy_score(labels, decisions),
+    }
+
+
+@pytest.mark.parametrize("evaluation", ["rejected", "alone"])
+def test_metrics_are_the_candidate_s_overall_and_in_each_slice(
+    evaluation: str, rows: Rows, request: pytest.FixtureRequest
+) -> None:
+    overall, slices = read_metrics(request.getfixturevalue(evaluation))
+    # TFMA interpolates between thresholds.
+    assert overall == pytest.approx(expected(rows.labels, rows.candidate), abs=0.015)
+    assert overall["precision"] == pytest.approx(expected(rows.labels, rows.candidate)["precision"], abs=1e-6)
+    assert [row["slice"] for row in slices] == ["length_bucket 00-09", "length_bucket 10-19", "length_bucket 20+"]
+    for row, (low, high) in zip(slices, [(0, 10), (10, 20), (20, 99)], strict=True):
+        inside = (rows.words >= low) & (rows.words < high)
+        row = {name: value for name, value in row.items() if name != "slice"}
+        assert row == pytest.approx(expected(rows.labels[inside], rows.candidate[inside]), abs=0.03)
+        assert row["example_count"] == inside.sum()
+
+
+def test_each_missed_threshold_is_told_with_what_was_asked_and_how_much_is_missing(rejected: str, rows: Rows) -> None:
+    change, precision = sorted(read_failures(rejected))
+    value = expected(rows.labels, rows.candidate)["precision"]
+    assert precision == f"precision (overall) is {value:.4f}; at least 0.9000 is asked, {0.9 - value:.4f} short"
+    drop = read_metrics(rejected)[0]["pr_auc"] - expected(rows.labels, rows.baseline)["pr_auc"]
+    words = change.split()
+    assert change.startswith("pr_auc (overall) changed by -")
+    assert change.endswith("short")
+    assert float(words[4]) == pytest.approx(drop, abs=0.015)
+    assert " against the model in production; at least -0.0100 is asked, " in change
+    assert float(words[-2]) == pytest.approx(-0.01 - float(words[4]), abs=2e-4)
+
+
+def test_a_model_that_is_good_enough_has_no_failures(alone: str) -> None:
+    assert read_failures(alone) == []

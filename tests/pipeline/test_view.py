@@ -1,0 +1,156 @@
+"""What the user reads: tables and lines, rendered to text."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from pipeline.records import RunRecord
+from pipeline.view import RunView, components_table, metrics_table, runs_table
+from pipeline.watch import ComponentReport
+
+COMPONENTS = ("Transform", "Trainer", "Pusher")
+
+
+def shown(renderable: RenderableType) -> list[str]:
+    """The lines, with one space between words."""
+    console = Console(file=io.StringIO(), width=200)
+    console.print(renderable)
+    return lines_of(console)
+
+
+def lines_of(console: Console) -> list[str]:
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def record(**changes: Any) -> RunRecord:
+    given: dict[str, Any] = {"config": "mine", "engine": "local", "settings": {}, "started": 0.0, "status": "pushed"}
+    return RunRecord("20240229-120000", **(given | changes))
+
+
+def progress(step: int, epoch_done: bool = False, **metrics: float) -> dict[str, Any]:
+    return {
+        "epoch": 1,
+        "epochs": 2,
+        "step": step,
+        "steps": 360,
+        "epoch_done": epoch_done,
+        "metrics": {"loss": 0.5, "roc_auc": 0.8, **metrics},
+    }
+
+
+def test_metrics_are_shown_overall_and_by_slice_under_their_names() -> None:
+    overall = {
+        "example_count": 1234.0,
+        "roc_auc": 0.91,
+        "pr_auc": 0.92,
+        "precision": 0.81,
+        "recall": 0.72,
+        "f1": 0.76,
+        "accuracy": 0.84,
+    }
+    slices = [{"slice": "length_bucket 00-09", "example_count": 34.0, "f1": 0.5}]
+    title, heading, first, second = shown(metrics_table(record(threshold=0.4567, metrics=overall, slices=slices)))
+    assert title == "eval split, decision threshold 0.457"
+    assert heading == "slice rows roc_auc pr_auc precision recall f1 accuracy"
+    assert first == "overall 1,234 0.9100 0.9200 0.8100 0.7200 0.7600 0.8400"
+    assert second == "length_bucket 00-09 34 0.5000"
+
+
+def test_runs_are_shown_one_a_line() -> None:
+    records = [
+        record(
+            seconds=61.6,
+            fit_seconds=41.2,
+            peak_mib=2345,
+            metrics={"roc_auc": 0.9, "f1": 0.8},
+            pushed_version="1700000000",
+        ),
+        record(status="rejected", seconds=5.0),
+        record(status="failed"),
+    ]
+    heading, *lines = shown(runs_table(records))
+    assert heading == "run config status seconds fit peak MiB roc_auc f1 version"
+    assert lines == [
+        "20240229-120000 mine pushed 62 41 2,345 0.9000 0.8000 1700000000",
+        "20240229-120000 mine rejected 5 0 0",
+        "20240229-120000 mine failed 0 0 0",
+    ]
+
+
+def test_a_run_s_components_are_shown_with_seconds_and_memory() -> None:
+    components = [
+        {"id": "Transform", "state": "cached", "seconds": 0.25, "peak_mib": 900},
+        {"id": "Trainer", "state": "interrupted", "seconds": 61.04, "peak_mib": 2345},
+    ]
+    title, heading, *lines = shown(components_table(record(components=components)))
+    assert title == "run 20240229-120000: pushed"
+    assert heading == "component state seconds peak MiB"
+    assert lines == ["Transform cached 0.2 900", ["Trainer", "interrupted", "61.0", "2,345"]]
+
+
+def plain_view() -> tuple[RunView, Console]:
+    console = Console(file=io.StringIO(), width=200)
+    return RunView(console, COMPONENTS), console
+
+
+def test_without_a_terminal_a_component_is_one_line_when_it_ends() -> None:
+    view, console = plain_view()
+    with view:
+        view.component_changed(ComponentReport("Transform", "running", 0.0, 0))
+        assert console.file.getvalue() == ""
+        view.component_changed(ComponentReport("Transform", "done", 12.34, 1500))
+        view.component_changed(ComponentReport("Trainer", "running", 0.0, 0))
+        view.component_changed(ComponentReport("Trainer", "failed", 3.0, 900))
+    assert lines_of(console) == [
+        "Transform done 12.3 s 1,500 MiB",
+        "Trainer failed 3.0 s 900 MiB",
+    ]
+    assert "\x1b" not in console.file.getvalue()
+
+
+def test_without_a_terminal_training_is_told_now_and_then_and_at_the_end_of_each_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("pipeline.view.time.monotonic", lambda: clock[0])
+    view, console = plain_view()
+    with view:
+        for step, seconds in [(1, 0.0), (2, 1.0), (100, 14.0), (200, 1.0), (201, 1.0)]:
+            clock[0] += seconds
+            view.training(progress(step))
+        view.training(progress(360, epoch_done=True, val_loss=0.4, val_pr_auc=0.77, val_precision=0.6))
+    assert lines_of(console) == [
+        "epoch 1/2 step 1/360 loss 0.5000 roc_auc 0.8000",
+        "epoch 1/2 step 100/360 loss 0.5000 roc_auc 0.8000",
+        "epoch 1/2 done: loss 0.5000 roc_auc 0.8000 val_loss 0.4000 val_pr_auc 0.7700 val_precision 0.6000"
+        " (val: the held-out part)",
+    ]
+
+
+def test_the_live_view_shows_every_component_and_the_training_of_the_running_one() -> None:
+    view, _ = plain_view()
+    view.component_changed(ComponentReport("Transform", "done", 12.34, 1500))
+    view.component_changed(ComponentReport("Trainer", "running", 0.0, 0))
+    view.training(progress(90))
+    heading, transform, trainer, pusher, bar = shown(view)
+    assert heading == "component state seconds peak MiB"
+    assert transform == "Transform done 12.3 1,500"
+    assert trainer.startswith("Trainer running ")
+    assert pusher == "Pusher waiting"
+    assert bar.startswith("epoch 1/2")
+    assert "step 90/360 loss 0.5000" in bar
+    view.component_changed(ComponentReport("Trainer", "done", 60.0, 2000))
+    assert [line.split()[0] for line in shown(view)] == ["component", *COMPONENTS]
+
+
+def test_on_a_terminal_no_plain_lines_are_printed_beside_the_live_table() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with RunView(console, COMPONENTS) as view:
+        view.component_changed(ComponentReport("Transform", "done", 12.34, 1500))
+        view.training(progress(1))
+    text = console.file.getvalue()
+    assert "\x1b[" in text
+    assert "12.3 s" not in text
+    assert "Pusher" in text
