@@ -36,7 +36,7 @@ class RunRecord:
     peak_mib: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     components: list[dict[str, Any]] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
     slices: list[dict[str, Any]] = field(default_factory=list)
     threshold: float | None = None
     blessed: bool | None = None

@@ -9,11 +9,14 @@ from tensorflow_model_analysis.proto import validation_result_pb2
 
 from pipeline.eval_config import CANDIDATE
 
-METRICS = ("example_count", "roc_auc", "pr_auc", "precision", "recall", "f1", "accuracy")
+METRICS = ("example_count", "mean_label", "roc_auc", "pr_auc", "precision", "recall", "f1", "accuracy")
 
 
-def read_metrics(evaluation_uri: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """The candidate's metrics: overall by name, and one dict a slice with `slice` and the same names."""
+def read_metrics(evaluation_uri: str) -> tuple[dict[str, float | None], list[dict[str, Any]]]:
+    """The candidate's metrics: overall by name, and one dict a slice with `slice` and the same names.
+
+    None where a metric cannot be computed: precision without positive answers, areas where all labels are equal.
+    """
     table = dataframe.metrics_as_dataframes(tfma.load_metrics(evaluation_uri)).double_value
     names = table["metric_keys"]
     wanted = names["name"].isin(METRICS) & (names["is_diff"] != True)  # noqa: E712 - NaN where there is no baseline
@@ -25,9 +28,20 @@ def read_metrics(evaluation_uri: str) -> tuple[dict[str, float], list[dict[str, 
         name = ", ".join(f"{key} {value}" for key, value in sorted(keys.items()))
         metrics = by_slice.setdefault(name, {"slice": name})
         metrics[row["metric_keys"]["name"]] = float(row["metric_values"]["double_value"])
+    for metrics in by_slice.values():
+        _leave_out_undefined(metrics)
     overall = by_slice.pop("", {})
     overall.pop("slice", None)
     return overall, [by_slice[name] for name in sorted(by_slice)]
+
+
+def _leave_out_undefined(metrics: dict[str, Any]) -> None:
+    """Puts None for NaN, and for the areas of a slice with one class only, which TFMA gives as 0 or 1."""
+    for name, value in metrics.items():
+        if isinstance(value, float) and math.isnan(value):
+            metrics[name] = None
+    if metrics.get("mean_label") in (0.0, 1.0):
+        metrics["roc_auc"] = metrics["pr_auc"] = None
 
 
 def read_failures(evaluation_uri: str) -> list[str]:

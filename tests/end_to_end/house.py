@@ -54,7 +54,12 @@ class House:
         )
 
     def runs(self) -> list[dict[str, Any]]:
-        return json.loads(self.tfx_bert("runs", "--json").stdout)
+        """All runs, newest first; NaN, which is not JSON, is an error."""
+
+        def refuse(constant: str) -> None:
+            raise ValueError(f"{constant} is not JSON")
+
+        return json.loads(self.tfx_bert("runs", "--json").stdout, parse_constant=refuse)
 
     def states(self) -> dict[str, str]:
         """Component states of the newest run."""

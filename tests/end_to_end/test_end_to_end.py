@@ -78,6 +78,14 @@ def test_the_metrics_shown_are_those_of_the_pushed_model_on_the_eval_split(house
     assert run["metrics"]["accuracy"] == pytest.approx(right / len(rows))
 
 
+def test_a_slice_of_one_class_has_no_area_under_a_curve(house: House, first_run) -> None:
+    slices = house.runs()[0]["slices"]
+    one_class = [s for s in slices if s["mean_label"] in (0, 1)]
+    assert one_class, "the sample's eval split has such a slice"
+    assert all(s["roc_auc"] is None and s["pr_auc"] is None for s in one_class)
+    assert all(s["roc_auc"] is not None for s in slices if s not in one_class)
+
+
 def test_predict_answers_texts_on_the_command_line(house: House, first_run) -> None:
     answered = house.tfx_bert("predict", "How long do I boil an egg?", "Why does everyone lie about mondays?")
     assert answered.returncode == 0, answered.stderr

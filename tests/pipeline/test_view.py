@@ -87,7 +87,7 @@ def test_a_run_s_components_are_shown_with_seconds_and_memory() -> None:
     title, heading, *lines = shown(components_table(record(components=components)))
     assert title == "run 20240229-120000: pushed"
     assert heading == "component state seconds peak MiB"
-    assert lines == ["Transform cached 0.2 900", ["Trainer", "interrupted", "61.0", "2,345"]]
+    assert lines == ["Transform cached 0.2 900", "Trainer interrupted 61.0 2,345"]
 
 
 def plain_view() -> tuple[RunView, Console]:
