@@ -124,6 +124,7 @@ def test_batches_are_counted_by_bucket_each_with_its_smaller_last_one() -> None:
 def test_buckets_are_fine_for_short_rows_and_coarse_for_long_ones() -> None:
     assert bucket_boundaries(10) == []
     assert bucket_boundaries(17) == [17]
+    assert bucket_boundaries(65) == [17, 25, 33, 41, 49, 57, 65]
     assert bucket_boundaries(128) == [17, 25, 33, 41, 49, 57, 65, 97]
 
 

@@ -93,10 +93,10 @@ def test_warm_up_takes_its_fraction_of_all_steps() -> None:
 def test_two_steps_are_adam_s_on_gradients_clipped_together_to_a_norm_of_1() -> None:
     variables = [tf.Variable([[0.0]]), tf.Variable([[0.0]])]
     optimizer = adamw(variables, learning_rate=0.1, warmup_fraction=0, total_steps=10**9, weight_decay=0.0)
-    for gradients in [(3e3, 4e3), (3e-4, 4e-4)]:
+    for gradients in [(3e3, 4e3), (0.3, 0.4)]:
         optimizer.apply_gradients(zip([tf.constant([[g]]) for g in gradients], variables, strict=True))
     # The first has a norm of 5e3 and becomes (0.6, 0.8), the second is within the limit.
-    expected = [adam([0.6, 3e-4], rate=0.1), adam([0.8, 4e-4], rate=0.1)]
+    expected = [adam([0.6, 0.3], rate=0.1), adam([0.8, 0.4], rate=0.1)]
     assert [variable.numpy().item() for variable in variables] == pytest.approx(expected, rel=1e-4)
 
 

@@ -64,6 +64,15 @@ def test_the_best_recall_with_enough_precision_is_the_best_of_all(seed: int, tar
     assert choice[1:4] == pytest.approx(at(labels, probabilities, choice.threshold))
 
 
+def test_a_target_that_is_met_exactly_is_met() -> None:
+    labels = np.array([1, 1, 0, 1, 0, 1])
+    probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    half = choose_threshold(labels, probabilities, "precision_at_recall", 0.5)
+    assert (half.precision, half.recall) == (1.0, 0.5)
+    three_quarters = choose_threshold(labels, probabilities, "recall_at_precision", 0.75)
+    assert (three_quarters.precision, three_quarters.recall) == (0.75, 0.75)
+
+
 def test_a_precision_out_of_reach_gives_the_highest_there_is() -> None:
     labels = np.array([0, 1, 0, 1, 1, 0])
     probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])

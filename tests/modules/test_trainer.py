@@ -1,0 +1,107 @@
+"""What training tells of itself, and what it refuses before it begins."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from data.errors import UserError
+from modules import devices
+from modules.progress import ReportProgress
+from modules.trainer import run_fn
+
+TRAINING = {
+    "epochs": 1,
+    "batch_size": 8,
+    "learning_rate": 1e-4,
+    "warmup_fraction": 0.1,
+    "weight_decay": 0.01,
+    "dropout": 0.1,
+    "early_stopping_patience": 1,
+    "holdout_fraction": 0.001,
+    "threshold": {"goal": "best_f1", "target": None},
+    "mixed_precision": "none",
+    "seed": 1,
+}
+
+
+def test_a_held_out_part_that_lacks_a_class_is_told_with_its_counts_before_anything_is_loaded(
+    transformed: Any, tmp_path: Path
+) -> None:
+    settings = {
+        "encoder": "is not there",
+        "encoder_fingerprint": "",
+        "text_column": "text",
+        "label_column": "label",
+        "labels": ["sincere", "insincere"],
+        "length_buckets": [10],
+        "training": TRAINING,
+    }
+    arguments = FnArgs(
+        train_files=transformed.files,
+        transform_output=str(Path(transformed.output.transform_savedmodel_dir).parent),
+        serving_model_dir=str(tmp_path / "model"),
+        model_run_dir=str(tmp_path / "run"),
+        custom_config=settings,
+    )
+    with pytest.raises(
+        UserError,
+        match=r"^the held-out part of the training split has \{'sincere': \d+, 'insincere': \d+\} rows, but the threshold "
+        r"needs both classes: raise training\.holdout_fraction \(now 0\.001\) or give more data$",
+    ):
+        run_fn(arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="needs a machine without a GPU")
+def test_float16_without_a_gpu_is_told_with_what_to_use() -> None:
+    with pytest.raises(
+        UserError, match=r"^training\.mixed_precision is 'float16', but there is no GPU: use 'none', or"
+    ):
+        devices.use_mixed_precision("float16")
+
+
+def test_mixed_precision_is_a_rewrite_of_the_graph_that_can_be_switched_off_again() -> None:
+    try:
+        devices.use_mixed_precision("bfloat16")
+        assert tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"] is True
+    finally:
+        devices.use_mixed_precision("none")
+    options = tf.config.optimizer.get_experimental_options()
+    assert options["auto_mixed_precision_onednn_bfloat16"] is False
+    assert options["auto_mixed_precision"] is False
+
+
+def fit(callback: ReportProgress, steps: int, caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What was told of two epochs of so many steps."""
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    data = (np.ones([2 * steps, 1]), np.zeros([2 * steps, 1]))
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        model.fit(*data, batch_size=2, epochs=2, validation_data=data, callbacks=[callback], verbose=0)
+    return [record.progress for record in caplog.records if record.name == "tfx_bert.progress"]
+
+
+def test_progress_is_told_with_epoch_step_and_metrics(caplog: pytest.LogCaptureFixture) -> None:
+    told = fit(ReportProgress(3, 2, every_seconds=0), 3, caplog)
+    assert [(p["epoch"], p["step"], p["epoch_done"]) for p in told] == [
+        (1, 1, False), (1, 2, False), (1, 3, False), (1, 3, True),
+        (2, 1, False), (2, 2, False), (2, 3, False), (2, 3, True),
+    ]  # fmt: skip
+    assert {(p["epochs"], p["steps"]) for p in told} == {(2, 3)}
+    assert all(set(p["metrics"]) == ({"loss", "val_loss"} if p["epoch_done"] else {"loss"}) for p in told)
+    assert told[-1]["metrics"]["loss"] < told[0]["metrics"]["loss"]
+
+
+def test_progress_is_told_no_more_often_than_asked_but_always_at_the_last_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = fit(ReportProgress(5, 2, every_seconds=1e9), 5, caplog)
+    assert [(p["epoch"], p["step"], p["epoch_done"]) for p in told] == [
+        (1, 5, False), (1, 5, True), (2, 5, False), (2, 5, True),
+    ]  # fmt: skip
