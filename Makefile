@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help setup demo test lint clean
 
 help:
-	@echo "make demo    set up, train on the movie reviews, push the model, ask it two sentences"
+	@echo "make demo    set up, train on the movie reviews, push the model, see it answer"
 	@echo "make test    set up, run all tests"
 	@echo "make lint    set up, ruff and mypy"
 	@echo "make setup   the set-up alone: .venv with the locked packages"
@@ -17,7 +17,7 @@ setup:
 
 demo: setup
 	$(BIN)/tfx-bert run reviews
-	$(BIN)/tfx-bert predict "A joy from start to finish." "Two hours I will never get back."
+	@echo 'ask it yourself: $(BIN)/tfx-bert predict "A joy from start to finish."'
 
 test: setup
 	$(BIN)/python -m pytest

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,11 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     fit_seconds = time.monotonic() - started
 
-    choice = _choose_threshold(model, input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]), training)
-    export(model, transform_output, settings, choice.threshold, fn_args.serving_model_dir)
+    forward = inference(model)
+    choice = _choose_threshold(
+        forward, input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]), training
+    )
+    export(model, forward, transform_output, settings, choice.threshold, fn_args.serving_model_dir)
     record = {
         "fit_seconds": fit_seconds,
         "rows": len(lengths),
@@ -97,12 +101,26 @@ def run_fn(fn_args: FnArgs) -> None:
     Path(fn_args.model_run_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
 
 
+def inference(model: tf_keras.Model) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+    """The model without dropout, traced once for batches of any shape."""
+    spec = {name: tf.TensorSpec([None, None], tf.int32, name) for name in model.input_names}
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[spec])
+
+
 def export(
-    model: tf_keras.Model, transform_output: tft.TFTransformOutput, settings: Settings, threshold: float, folder: str
+    model: tf_keras.Model,
+    forward: Callable[[dict[str, tf.Tensor]], tf.Tensor],
+    transform_output: tft.TFTransformOutput,
+    settings: Settings,
+    threshold: float,
+    folder: str,
 ) -> None:
-    """Writes the SavedModel with its signatures; labels and threshold are also in assets.extra/model.json."""
+    """Writes the SavedModel with its signatures; labels and threshold are also in assets.extra/model.json.
+
+    `forward` is `inference(model)`.
+    """
     serving = ServingModel(
-        tf.function(lambda inputs: model(inputs, training=False)),
+        forward,
         model.variables,
         transform_output.transform_features_layer(),
         transform_output.raw_feature_spec()[settings.text_column],
@@ -144,7 +162,9 @@ class KeepBest(tf_keras.callbacks.EarlyStopping):
             self.model.set_weights(self.best_weights)
 
 
-def _choose_threshold(model: tf_keras.Model, holdout: tf.data.Dataset, training: dict[str, Any]) -> Choice:
-    scored = [(labels.numpy(), model.predict_on_batch(inputs)) for inputs, labels in holdout]
+def _choose_threshold(
+    forward: Callable[[dict[str, tf.Tensor]], tf.Tensor], holdout: tf.data.Dataset, training: dict[str, Any]
+) -> Choice:
+    scored = [(labels.numpy(), forward(inputs).numpy()) for inputs, labels in holdout]
     labels, probabilities = (np.concatenate([pair[i] for pair in scored])[:, 0] for i in (0, 1))
     return choose_threshold(labels, probabilities, training["threshold"]["goal"], training["threshold"]["target"])

@@ -17,7 +17,7 @@ from modules.model import build_classifier
 from modules.optimizer import adamw
 from modules.preprocessing import read_vocabulary, tokenize
 from modules.signatures import CHUNK_ROWS, ServingModel, bucket_names
-from modules.trainer import Settings, export
+from modules.trainer import Settings, export, inference
 
 LABELS = ["sincere", "insincere"]
 BUCKETS = [10, 20]
@@ -56,7 +56,7 @@ def exported(tiny_encoder: Path, transformed: Any, tmp_path_factory: pytest.Temp
         length_buckets=BUCKETS,
         training={},
     )
-    export(model, transformed.output, settings, threshold, str(folder))
+    export(model, inference(model), transformed.output, settings, threshold, str(folder))
     loaded = tf.saved_model.load(str(folder))
     return Exported(folder, dict(loaded.signatures), model, threshold, loaded)
 
