@@ -92,8 +92,16 @@ class ServingModel(tf.Module):
         }
 
     def _text_of(self, examples: tf.Tensor) -> tf.Tensor:
-        parsed = tf.io.parse_example(examples, {self._text_column: self._raw_feature})
-        return dense(parsed[self._text_column], "")
+        text = tf.io.parse_example(examples, {self._text_column: self._raw_feature})[self._text_column]
+        if isinstance(text, tf.SparseTensor):  # a schema that allows rows without a text: there is nothing to score
+            complete = tf.debugging.assert_equal(
+                tf.size(text.values),
+                tf.size(examples),
+                f"each example needs one value of feature {self._text_column!r}",
+            )
+            with tf.control_dependencies([complete]):
+                return dense(text, "")
+        return dense(text, "")
 
     def _probability(self, text: tf.Tensor) -> tf.Tensor:
         """Scores in chunks of similar length: a large batch neither pads to its longest row nor fills the memory."""

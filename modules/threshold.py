@@ -52,6 +52,7 @@ def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, goal: str, t
 
 
 def _below(thresholds: np.ndarray, best: int) -> float:
-    """Half-way to the next lower score: a probability that moves by rounding keeps its side."""
+    """Half-way to the next lower score, in the model's float32: a probability that moves by rounding keeps its side."""
     lower = thresholds[best - 1] if best > 0 else 0.0
-    return float((lower + thresholds[best]) / 2)
+    middle = np.float32((float(lower) + float(thresholds[best])) / 2)
+    return float(middle if middle > lower else thresholds[best])

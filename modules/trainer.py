@@ -149,17 +149,13 @@ def _callbacks(log_folder: str, steps: int, training: dict[str, Any]) -> list[tf
     return [
         ReportProgress(steps, training["epochs"]),
         tf_keras.callbacks.TensorBoard(log_folder, write_graph=False, profile_batch=0),
-        KeepBest("val_pr_auc", mode="max", patience=training["early_stopping_patience"], restore_best_weights=True),
+        keep_best(training["early_stopping_patience"]),
     ]
 
 
-class KeepBest(tf_keras.callbacks.EarlyStopping):
-    """EarlyStopping that restores the best weights also where it did not stop the training."""
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        super().on_train_end(logs)
-        if self.best_weights is not None:
-            self.model.set_weights(self.best_weights)
+def keep_best(patience: int) -> tf_keras.callbacks.Callback:
+    """Stops after `patience` epochs without a better held-out PR AUC; the best epoch's weights are kept in any case."""
+    return tf_keras.callbacks.EarlyStopping("val_pr_auc", mode="max", patience=patience, restore_best_weights=True)
 
 
 def _choose_threshold(

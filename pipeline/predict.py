@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import track
@@ -80,7 +80,7 @@ def _read(source: Path, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Id (or row number) and text of each row; faults are collected and raised together at the end."""
     faults: list[Fault] = []
     with open_lines(locate(str(source))) as lines:
-        records = open_records(lines, str(source), data["format"])
+        records = open_records(lines, str(source), _format_of(source, data["format"]))
         rows = iter(records)
         header = next(rows, None)
         if not isinstance(header, list):
@@ -98,6 +98,14 @@ def _read(source: Path, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         listed = [f"{source}:{fault.line}: {fault.reason}" for fault in faults[:SHOWN_FAULTS]]
         more = [f"and {len(faults) - SHOWN_FAULTS:,} more"] if len(faults) > SHOWN_FAULTS else []
         raise DataError("\n".join([*listed, *more, "mend these rows or take them out; nothing was written"]))
+
+
+def _format_of(source: Path, trained_on: Literal["csv", "tsv"]) -> Literal["csv", "tsv"]:
+    """What the name says, whatever the model was trained on; that where the name says nothing."""
+    suffixes = {suffix.lower() for suffix in source.suffixes}
+    if ".tsv" in suffixes:
+        return "tsv"
+    return "csv" if ".csv" in suffixes else trained_on
 
 
 def _column(header: list[str], name: str, key: str, source: Path) -> int:

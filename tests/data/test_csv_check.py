@@ -207,7 +207,7 @@ def test_the_report_shows_twenty_faults_and_counts_the_rest() -> None:
         (b"te\xffxt,label\nhi,no\n", CSV, "some/t.csv:1: the header cannot be read: not UTF-8"),
         (b"text,label\n12,no\n-3.5e7,yes\n", CSV, "column 'text' holds nothing but numbers; is it the text? Set"),
         (b'"a,b",label\nhi,no\n', replace(CSV, text="a,b"), "column 'a,b' cannot be used, its name has"),
-        (b"text,label\nhi,no\n", replace(CSV, id="text"), "must be three different columns"),
+        (b"text,label\nhi,no\n", replace(CSV, id="text"), "must be different columns"),
     ],
 )
 def test_a_file_that_cannot_be_used_at_all_is_one_error(table: bytes, source: Source, message: str) -> None:

@@ -11,7 +11,7 @@ import tf_keras
 from modules.encoder import load_encoder
 from modules.model import build_classifier, training_metrics
 from modules.optimizer import adamw
-from modules.trainer import KeepBest
+from modules.trainer import keep_best
 
 
 @pytest.fixture
@@ -104,8 +104,9 @@ def fit(scores: list[float], patience: int) -> tuple[float, int]:
     model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
     model.compile("sgd", "mse")
     scripted = Scripted(scores)
-    keep_best = KeepBest("val_pr_auc", mode="max", patience=patience, restore_best_weights=True)
-    model.fit(np.ones([2, 1]), np.ones([2, 1]), epochs=len(scores), callbacks=[scripted, keep_best], verbose=0)
+    model.fit(
+        np.ones([2, 1]), np.ones([2, 1]), epochs=len(scores), callbacks=[scripted, keep_best(patience)], verbose=0
+    )
     return model.get_weights()[0].item(), scripted.epochs
 
 

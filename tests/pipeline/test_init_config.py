@@ -98,3 +98,11 @@ def test_the_output_may_be_named_and_its_folder_must_be_there(sample_csv: Path, 
     assert load_config(str(output)).data.path == str(sample_csv)
     with pytest.raises(UserError, match=r"nowhere/other\.yaml: the folder .*nowhere does not exist"):
         write_config(str(sample_csv), Path("nowhere/other.yaml"), force=False)
+
+
+@pytest.mark.parametrize("name", ["no.csv", "null.csv", "123.csv", "2024_01.csv"])
+def test_a_name_that_yaml_would_not_read_as_text_is_quoted(name: str, tmp_path: Path, sample_csv: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(sample_csv.read_bytes())
+    path, _ = write_config(str(file), tmp_path / "mine.yaml", force=False)
+    assert load_config(str(path)).name == name.removesuffix(".csv")

@@ -152,6 +152,7 @@ def alone(evaluate: Evaluate) -> str:
 def expected(labels: np.ndarray, hundredths: np.ndarray) -> dict[str, float]:
     decisions = hundredths >= 60
     return {
+        "mean_label": float(np.mean(labels)),
         "example_count": len(labels),
         "roc_auc": roc_auc_score(labels, hundredths),
         "pr_auc": average_precision_score(labels, hundredths),
