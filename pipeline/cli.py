@@ -63,7 +63,7 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
       tfx-bert run reviews --set training.epochs=2
       tfx-bert run quora --set data.path=train.csv.zip
     """
-    from pipeline.config import load_config
+    from pipeline.config_file import load_config
     from pipeline.run import EXIT_CODES
     from pipeline.run import run as run_pipeline
 

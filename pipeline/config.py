@@ -1,18 +1,12 @@
-"""The one typed configuration: a YAML file read into these models, every problem of it reported together."""
+"""The one typed configuration: every key with its type, default and meaning; pipeline/config_file.py reads it."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from data.errors import UserError
-
-BUILT_IN_FOLDER = Path(__file__).parent / "configs"
 # By its full name: the short name DirectRunner would first try to download and start Prism, a program of Beam's.
 IN_MEMORY_BEAM = (
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
@@ -21,10 +15,6 @@ IN_MEMORY_BEAM = (
 )
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class ConfigError(UserError):
-    """The configuration cannot be used; the message lists all its problems with key, value and remedy."""
 
 
 class Section(BaseModel):
@@ -196,148 +186,3 @@ class Config(Section):
     @property
     def push_folder(self) -> Path:
         return Path(self.push.folder or self.artifact_root / "serving" / self.name)
-
-
-def built_in_names() -> list[str]:
-    return sorted(path.stem for path in BUILT_IN_FOLDER.glob("*.yaml"))
-
-
-def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = None) -> Config:
-    """Reads a built-in configuration by name or a YAML file by path, with `key=value` overrides on top.
-
-    Relative paths are taken from the YAML file's folder; those of a built-in one and of overrides from `base`, the
-    current folder where none is given.
-
-    Raises:
-      ConfigError: listing every unknown key, bad value and missing key together.
-    """
-    base = (base or Path.cwd()).resolve()
-    path = BUILT_IN_FOLDER / f"{source}.yaml"
-    folder = base
-    if not path.is_file():
-        path = Path(source)
-        folder = path.resolve().parent
-    values = _absolute(_read_yaml(path, source), folder)
-    problems: list[str] = []
-    for override in overrides:
-        problem = _apply(values, override, base)
-        if problem:
-            problems.append(problem)
-    values.setdefault("orchestration", {})
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        problems += _explain(error)
-    if problems:
-        raise ConfigError(f"{source}: {_count(len(problems), 'problem')}\n" + "\n".join(f"  {p}" for p in problems))
-    return _with_absolute_root(config, folder)
-
-
-def _read_yaml(path: Path, source: str) -> dict[str, Any]:
-    if not path.is_file():
-        near = difflib.get_close_matches(source, built_in_names(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"no configuration {source!r}: it is neither built in ({', '.join(built_in_names())}) nor a file{hint}"
-            " (tfx-bert init FILE.csv writes one for your data)"
-        )
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        raise ConfigError(f"{source}: a configuration is a .yaml file; for a data file, run: tfx-bert init {source}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: this is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected a mapping with the keys name and data, found {values!r}")
-    return values
-
-
-_PATH_KEYS = (
-    ("data", "path"),
-    ("data", "schema_file"),
-    ("preprocessing", "vocab_file"),
-    ("push", "folder"),
-    ("orchestration", "artifact_root"),
-    ("orchestration", "metadata_path"),
-)
-
-
-def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Makes the path settings absolute, an encoder handle too where it names an existing folder."""
-    for section, key in _PATH_KEYS:
-        part = values.get(section)
-        if isinstance(part, dict) and isinstance(part.get(key), str) and "://" not in part[key]:
-            part[key] = str(folder / Path(part[key]).expanduser())
-    encoder = values.get("encoder")
-    if isinstance(encoder, dict) and isinstance(encoder.get("handle"), str):
-        candidate = folder / Path(encoder["handle"]).expanduser()
-        if candidate.is_dir() and encoder["handle"] not in ("minilm",):
-            encoder["handle"] = str(candidate)
-    return values
-
-
-def _with_absolute_root(config: Config, folder: Path) -> Config:
-    if config.orchestration.artifact_root:
-        return config
-    root = str(folder / "output" / config.name)
-    orchestration = config.orchestration.model_copy(update={"artifact_root": root})
-    return config.model_copy(update={"orchestration": orchestration})
-
-
-def _apply(values: dict[str, Any], override: str, base: Path) -> str | None:
-    """Puts one `a.b=value` into the nested `values`; returns what is wrong with it, if anything."""
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        return f"--set {override}: expected key=value, for example --set training.epochs=1"
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    nested: dict[str, Any] = {}
-    inner = nested
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        inner[parent] = {}
-        inner = inner[parent]
-    inner[last] = value
-    _merge(values, _absolute(nested, base))
-    return None
-
-
-def _merge(into: dict[str, Any], extra: dict[str, Any]) -> None:
-    for key, value in extra.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, 1)
-            yield f"{key}: unknown key" + (
-                f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            )
-        elif problem["type"] == "missing":
-            yield f"{key}: missing; it is needed"
-        else:
-            message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-            value = problem["input"]
-            shown = "" if isinstance(value, dict) else f" is {value!r}"
-            yield f"{key or 'the file'}{shown}: {message}"
-
-
-def _known_keys(location: Sequence[int | str]) -> list[str]:
-    model: Any = Config
-    for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(model.model_fields)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

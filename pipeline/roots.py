@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 
 
 def artifact_roots(config: str | None) -> list[Path]:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from data.errors import UserError
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.run import EXIT_CODES, RunFailed, run
 
 

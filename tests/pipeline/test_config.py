@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import BUILT_IN_FOLDER, Config, ConfigError, built_in_names, load_config
+from pipeline.config import Config
+from pipeline.config_file import BUILT_IN_FOLDER, ConfigError, built_in_names, load_config
 
 MINIMAL: dict[str, Any] = {"name": "mine", "data": {"path": "rows.csv", "labels": ["no", "yes"]}}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.init_config import write_config
 
 

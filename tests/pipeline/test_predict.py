@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from data.errors import DataError, UserError
-from pipeline.config import load_config
+from pipeline.config_file import load_config
 from pipeline.predict import predict_file, predict_texts
 from pipeline.records import RecordKeeper, RunRecord
 from serving.predictor import BATCH_ROWS
