@@ -247,3 +247,5 @@ def test_a_schema_that_makes_the_text_sparse_serves_the_same(sparse_transform_ou
     texts = ["why why why", "", "why"]
     assert sparse["serve_examples"](examples(texts))["probability"].numpy() == pytest.approx([0.3, 0.0, 0.1])
     assert sparse["serving_default"](tf.constant(texts))["probability"].numpy() == pytest.approx([0.3, 0.0, 0.1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one value of feature"):
+        sparse["serve_examples"](tf.constant([example(text="fine"), example(title="no text")]))

@@ -103,6 +103,17 @@ def test_the_columns_and_format_are_those_the_model_was_trained_with(pushed: Pus
     assert predict(Path("in.tsv"))[1:] == [["q1", "no", "0.008000"]]
 
 
+def test_a_tsv_is_read_as_tsv_by_a_model_trained_on_a_csv(pushed: Pushed) -> None:
+    pushed(format="csv")
+    Path("in.tsv").write_text('text\tnote\nsay "hi", you\tx\n', encoding="utf-8")
+    assert predict(Path("in.tsv"))[1:] == [["1", "yes", "0.013000"]]
+
+
+def test_a_csv_is_read_as_csv_by_a_model_trained_on_a_tsv(pushed: Pushed) -> None:
+    pushed(format="tsv")
+    assert predict(write([["text", "note"], ["a, b", "x"]]))[1:] == [["1", "no", "0.004000"]]
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
