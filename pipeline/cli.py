@@ -1,7 +1,7 @@
 """The command `tfx-bert`. TensorFlow and TFX are imported only by the subcommands that need them."""
 
+import atexit
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -33,11 +33,14 @@ def main() -> None:
     from pipeline.run import RunFailed
 
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except (UserError, RunFailed) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(str(error))}")
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: the same command goes on where this one stopped", err=True)
         sys.exit(130)
 
@@ -69,6 +72,8 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
 
     started = psutil.Process().create_time()
     record = run_pipeline(load_config(config, overrides), engine, verbose=verbose, started=started)
+    if record.pushed_path:
+        click.echo(f'\nask it: tfx-bert predict --config {config} "your text"')
     _leave(EXIT_CODES[record.status])
 
 
@@ -190,8 +195,8 @@ def export(source: str, output: Path, lower_case: bool | None) -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends the process at once: TensorFlow and Beam take 3 s to take down what the kernel frees anyway."""
-    logging.shutdown()
+    """Ends the process after its exit handlers, without the 3 s in which the interpreter takes TensorFlow apart."""
+    atexit._run_exitfuncs()  # among them the removal of temporary files
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

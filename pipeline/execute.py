@@ -22,10 +22,11 @@ from pipeline.graph import create_pipeline
 from pipeline.metadata_store import RunReader
 from pipeline.prepare import keep_vocabulary
 from pipeline.records import RecordKeeper
+from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
 
-def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: Listener) -> None:
+def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: RunView) -> None:
     """Runs the pipeline and completes the run's record: status, metrics, blessing, pushed version.
 
     Raises:
@@ -38,6 +39,7 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
     reader = _run(pipeline, config, engine, run_id, [keeper, view])
     if reader and _pushed_is_stale(reader, config):
         # The cache says pushed, but production has moved on since, or its folder is gone.
+        view.note(f"the model is not the newest version in {config.push_folder}: pushing it again, from the cache")
         reader = _run(pipeline, config, engine, f"{run_id}-push", [keeper, view], uncached=["Pusher"])
     if reader:
         _complete(keeper, reader)

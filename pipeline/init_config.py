@@ -60,6 +60,14 @@ def write_config(file: str, output: Path | None, force: bool) -> tuple[Path, lis
     return output, [f"{what}: {guess.reasons[what]}" for what in ("format", "text", "label", "id", "labels")]
 
 
+def _path_from(output: Path, file: str) -> str:
+    """Relative where the data lie beside or below the configuration, so that both can be moved; absolute elsewhere."""
+    if "://" in file:
+        return file
+    path, folder = Path(file).absolute(), output.absolute().parent
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
 def _name_from(file: str) -> str:
     """The file's name without its suffixes, as a pipeline name."""
     stem = Path(file).name
@@ -74,7 +82,7 @@ def _fill(guess: Guess, file: str, name: str, output: Path) -> str:
         file=Path(file).name,
         output=output.name,
         name=json.dumps(name),
-        path=json.dumps(file if "://" in file else str(Path(file).absolute()), ensure_ascii=False),
+        path=json.dumps(_path_from(output, file), ensure_ascii=False),
         format=guess.format,
         text=json.dumps(guess.text, ensure_ascii=False),
         label=json.dumps(guess.label, ensure_ascii=False),

@@ -1,6 +1,7 @@
 """`tfx-bert predict`: texts or a CSV file in, the last pushed model's answers out."""
 
 import csv
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,11 +28,16 @@ SHOWN_FAULTS = 20
 def predict_texts(texts: Sequence[str], config: str | None, verbose: bool) -> Table:
     """A table with one row a text."""
     settings, folder = _last_pushed(config)
+    threshold = _threshold(folder)
     with _quiet(folder, verbose):
         answers = Predictor(folder).answer(texts)
-    table = Table(box=None, pad_edge=False)
+    positive = settings["data"]["labels"][1]
+    table = Table(
+        box=None, pad_edge=False, caption=f"{settings['name']} {folder.name}: {positive} from {threshold:.3f}"
+    )
+    table.caption_justify = "left"
     table.add_column("label", style="bold")
-    table.add_column(f"p({settings['data']['labels'][1]})", justify="right")
+    table.add_column(f"p({positive})", justify="right")
     table.add_column("text")
     for text, answer in zip(texts, answers, strict=True):
         table.add_row(answer.label, f"{answer.probability:.4f}", text)
@@ -119,8 +125,15 @@ def _last_pushed(config: str | None) -> tuple[dict[str, Any], Path]:
     records = [r for r in read_records(artifact_roots(config)) if r.pushed_path]
     if not records:
         where = f"by {config}" if config else "under ./output"
-        raise UserError(f"no pushed model {where}: train one with tfx-bert run {config or 'reviews'}, or name --config")
+        other = "" if config else ", or say whose model with --config YOUR.yaml"
+        raise UserError(f"no pushed model {where}: train one with tfx-bert run {config or 'reviews'}{other}")
     return records[0].settings, latest_version(Path(str(records[0].pushed_path)).parent)
+
+
+def _threshold(version_folder: Path) -> float:
+    """The decision threshold that the exporter wrote beside the model."""
+    facts = json.loads((version_folder / "assets.extra" / "model.json").read_bytes())
+    return float(facts["threshold"])
 
 
 @contextmanager

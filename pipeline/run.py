@@ -16,6 +16,7 @@ from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged
 from pipeline.config import Config
+from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
@@ -60,6 +61,7 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
         console = new_console(file=stack.enter_context(own_stdout()))
         staged = _stage(config, console)
         encoder = begin(config.encoder.handle)
+        stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
         record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
         record.rows = dict(staged.rows)
@@ -72,7 +74,7 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
         keeper = RecordKeeper(record, config.artifact_root)
         _execute(config, staged, encoder, engine, keeper, console)
         if record.status != "running":
-            _show_verdict(console, record)
+            _show_verdict(console, record, config.push_folder)
         if record.pushed_path:
             _show_answers(console, config, staged, Path(record.pushed_path))
     return record
@@ -140,7 +142,7 @@ class _TrainingProgress(logging.Handler):
         self._logger.removeHandler(self)
 
 
-def _show_verdict(console: Console, record: RunRecord) -> None:
+def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> None:
     console.print()
     console.print(metrics_table(record))
     if record.status == "pushed":
@@ -151,6 +153,8 @@ def _show_verdict(console: Console, record: RunRecord) -> None:
         console.print("[bold red]not pushed[/]: the model is not good enough")
         for failure in record.failures:
             console.print(f"  {escape(failure)}")
+        stays = [path.name for path in push_folder.glob("*") if path.name.isdigit()]
+        console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
         console.print("  (thresholds: evaluation.min_precision, .min_recall, .max_pr_auc_drop in the configuration)")
 
 

@@ -56,6 +56,10 @@ class RunView:
         elif not self._live:
             self._console.print(f"{report.id:<20} {report.state:<8} {report.seconds:7.1f} s {report.peak_mib:>7,} MiB")
 
+    def note(self, text: str) -> None:
+        """Tells the user something that no state tells."""
+        self._console.print(text)
+
     def training(self, progress: dict[str, Any]) -> None:
         """Takes what modules.progress logs."""
         self._training = progress

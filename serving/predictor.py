@@ -49,5 +49,5 @@ def latest_version(folder: Path) -> Path:
     """
     versions = [path for path in folder.glob("*") if path.name.isdigit()] if folder.is_dir() else []
     if not versions:
-        raise UserError(f"no pushed model in {folder}: train one with tfx-bert run")
+        raise UserError(f"no pushed model in {folder}: tfx-bert run CONFIG pushes one")
     return max(versions, key=lambda path: int(path.name))

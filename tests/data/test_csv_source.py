@@ -86,7 +86,7 @@ def test_a_package_path_without_package_or_file_is_refused(path: str) -> None:
 
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.csv: no such file; correct data\.path"):
+    with pytest.raises(DataError, match=r"gone\.csv: no such file; correct its path"):
         locate(str(tmp_path / "gone.csv"))
 
 

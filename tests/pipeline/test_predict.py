@@ -31,6 +31,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("model")
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "model.json").write_text('{"threshold": 0.01}', encoding="utf-8")
     return folder
 
 
@@ -211,6 +213,7 @@ def test_texts_are_answered_as_a_table_one_row_each(pushed: Pushed) -> None:
     console = Console(width=80, record=True)
     with console.capture() as capture:
         console.print(predict_texts(["short", "y" * 12], None, verbose=False))
-    heading, *rows = [line.split() for line in capture.get().splitlines()]
+    heading, *rows, model = [line.split() for line in capture.get().splitlines()]
+    assert model == ["mine", "17:", "yes", "from", "0.010"]
     assert heading == ["label", "p(yes)", "text"]
     assert rows == [["no", "0.0050", "short"], ["yes", "0.0120", "y" * 12]]

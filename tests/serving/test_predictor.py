@@ -66,5 +66,5 @@ def test_the_newest_version_is_the_greatest_number(tmp_path: Path) -> None:
 def test_a_folder_without_versions_is_told_with_the_command_that_makes_one(tmp_path: Path) -> None:
     (tmp_path / ".incoming").mkdir()
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=f"^no pushed model in {folder}: train one with tfx-bert run$"):
+        with pytest.raises(UserError, match=f"^no pushed model in {folder}: tfx-bert run CONFIG pushes one$"):
             latest_version(folder)
