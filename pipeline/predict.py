@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -25,23 +26,20 @@ from serving.predictor import Answer, Predictor, latest_version
 SHOWN_FAULTS = 20
 
 
-def predict_texts(texts: Sequence[str], config: str | None, verbose: bool) -> Table:
-    """A table with one row a text."""
+def predict_texts(texts: Sequence[str], config: str | None, verbose: bool) -> RenderableType:
+    """A table with one row a text, and which model answered, positive from which probability on."""
     settings, folder = _last_pushed(config)
     threshold = _threshold(folder)
     with _quiet(folder, verbose):
         answers = Predictor(folder).answer(texts)
-    positive = settings["data"]["labels"][1]
-    table = Table(
-        box=None, pad_edge=False, caption=f"{settings['name']} {folder.name}: {positive} from {threshold:.3f}"
-    )
-    table.caption_justify = "left"
+    positive = escape(settings["data"]["labels"][1])
+    table = Table(box=None, pad_edge=False)
     table.add_column("label", style="bold")
     table.add_column(f"p({positive})", justify="right")
     table.add_column("text")
     for text, answer in zip(texts, answers, strict=True):
-        table.add_row(answer.label, f"{answer.probability:.4f}", text)
-    return table
+        table.add_row(escape(answer.label), f"{answer.probability:.4f}", escape(text))
+    return Group(table, f"[dim]{settings['name']} {folder.name}: {positive} from {threshold:.3f}[/]")
 
 
 def predict_file(source: Path, output: Path, config: str | None, verbose: bool) -> int:

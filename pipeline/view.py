@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -127,7 +128,7 @@ def metrics_table(record: RunRecord) -> Table:
         table.add_column({"example_count": "rows"}.get(name, name), justify="right")
     for row in [{"slice": "overall", **record.metrics}, *record.slices]:
         cells = [f"{row.get(n, math.nan):,.0f}" if n == "example_count" else _number(row.get(n)) for n in SHOWN_METRICS]
-        table.add_row(row["slice"], *cells, style="bold" if row["slice"] == "overall" else None)
+        table.add_row(escape(row["slice"]), *cells, style="bold" if row["slice"] == "overall" else None)
     return table
 
 

@@ -212,8 +212,8 @@ def test_texts_are_answered_as_a_table_one_row_each(pushed: Pushed) -> None:
     pushed()
     console = Console(width=80, record=True)
     with console.capture() as capture:
-        console.print(predict_texts(["short", "y" * 12], None, verbose=False))
+        console.print(predict_texts(["a[b]c", "y" * 12], None, verbose=False))
     heading, *rows, model = [line.split() for line in capture.get().splitlines()]
     assert model == ["mine", "17:", "yes", "from", "0.010"]
     assert heading == ["label", "p(yes)", "text"]
-    assert rows == [["no", "0.0050", "short"], ["yes", "0.0120", "y" * 12]]
+    assert rows == [["no", "0.0050", "a[b]c"], ["yes", "0.0120", "y" * 12]]
