@@ -17,7 +17,6 @@ setup:
 
 demo: setup
 	$(BIN)/tfx-bert run reviews
-	@echo 'ask it yourself: $(BIN)/tfx-bert predict "A joy from start to finish."'
 
 test: setup
 	$(BIN)/python -m pytest
