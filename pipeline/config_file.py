@@ -46,7 +46,6 @@ def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = 
         problem = _apply(values, override, base)
         if problem:
             problems.append(problem)
-    values.setdefault("orchestration", {})
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
