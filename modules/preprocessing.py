@@ -1,20 +1,12 @@
 """Text to BERT token ids, inside the Transform graph, so that training and serving cannot drift apart."""
 
-import functools
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-import tensorflow_text as tf_text
-from tensorflow_text.core.pybinds.pywrap_fast_bert_normalizer_model_builder import build_fast_bert_normalizer_model
-from tensorflow_text.core.pybinds.pywrap_fast_wordpiece_tokenizer_model_builder import build_fast_wordpiece_model
 
-from modules.text_normalization import normalize_bert_text
+from modules.wordpiece import read_vocabulary, wordpieces
 
 HOLDOUT_BUCKETS = 1000
-# A longer word becomes [UNK], as in BERT's own tokenizer.
-MAX_WORD_BYTES = 100
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
@@ -52,41 +44,16 @@ def tokenize(
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """WordPiece ids of `text` <string>[batch], framed by [CLS] and [SEP].
 
-    FastBertTokenizer holds its vocabulary in a constant: no table that a server would initialise again on every call.
-
     Returns:
       ids <int64>[batch, (tokens)], and whether each text was truncated <int64>[batch].
     """
-    wordpiece, normalizer = _tokenizer_models(tuple(vocabulary))
-    tokenizer = tf_text.FastBertTokenizer(
-        token_out_type=tf.int64,
-        fast_wordpiece_model_buffer=tf.constant(wordpiece),
-        fast_bert_normalizer_model_buffer=tf.constant(normalizer),
-    )
-    pieces = tokenizer.tokenize(normalize_bert_text(text, lower_case=lower_case))
+    pieces = wordpieces(text, vocabulary, lower_case=lower_case)
     room = max_seq_length - 2
     truncated = tf.cast(pieces.row_lengths() > room, tf.int64)
     rows = pieces.nrows()
     cls = tf.fill([rows, 1], tf.constant(vocabulary.index("[CLS]"), tf.int64))
     sep = tf.fill([rows, 1], tf.constant(vocabulary.index("[SEP]"), tf.int64))
     return tf.concat([cls, pieces[:, :room], sep], axis=1), truncated
-
-
-@functools.lru_cache(maxsize=4)
-def _tokenizer_models(vocabulary: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """FastBertTokenizer's two models as bytes <uint8>[size]: built once, not in each of Transform's eight traces.
-
-    From a vocabulary the tokenizer would build the same model and turn it into a list of a million Python integers.
-    """
-    wordpiece = build_fast_wordpiece_model(list(vocabulary), MAX_WORD_BYTES, "##", "[UNK]", False, False)
-    normalizer = build_fast_bert_normalizer_model(False)
-    return np.frombuffer(wordpiece, np.uint8), np.frombuffer(normalizer, np.uint8)
-
-
-def read_vocabulary(path: str | Path) -> list[str]:
-    """The tokens of a vocab.txt, whose line number is the id; a token may hold any character but a line feed."""
-    with open(path, encoding="utf-8", newline="\n") as lines:
-        return [line.rstrip("\r\n") for line in lines]
 
 
 def dense(feature: Any, default: Any) -> tf.Tensor:

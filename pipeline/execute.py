@@ -13,8 +13,8 @@ from data.staging import Staged
 from modules.atomic_pusher import versions
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
-from modules.preprocessing import read_vocabulary
 from modules.trainer import RECORD
+from modules.wordpiece import read_vocabulary
 from pipeline import engines, results
 from pipeline.config import Config
 from pipeline.eval_config import build_eval_config

