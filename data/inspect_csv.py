@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -15,6 +17,10 @@ from data.label_order import order_labels
 
 MAX_ROWS = 2_000
 _LABEL_NAMES = ("label", "labels", "target", "class", "category", "sentiment", "is_spam", "spam", "toxic", "y")
+_QUESTION_CONTEXT = (("question", "query"), ("context", "passage", "paragraph", "text", "document"))
+_BIO = re.compile(r"O|[BI]-\S+")
+MOST = 0.9
+SHOWN_TYPES = 10
 _ID_NAMES = ("id", "qid", "uid", "uuid", "guid")
 
 
@@ -22,29 +28,20 @@ _ID_NAMES = ("id", "qid", "uid", "uuid", "guid")
 class Guess:
     """What the first rows of a table look like.
 
-    `labels` are all that were found: two of them in the order (negative, positive), more by falling count.
-    `distinct` counts each column's different values. `reasons` has a sentence for `format`, `text`, `label`, `id`
-    and `labels`.
+    `columns` is the column of each role. `labels` are all that were found: two of them in the order (negative,
+    positive), more by falling count. `reasons` has a sentence for each thing that was guessed.
     """
 
-    path: str
-    format: Literal["csv", "tsv"]
-    rows: int
-    text: str
-    label: str
-    id: str | None
+    columns: dict[str, str]
     labels: tuple[str, ...]
-    label_counts: dict[str, int]
-    distinct: dict[str, int]
     reasons: dict[str, str]
-
-    @property
-    def is_binary(self) -> bool:
-        return len(self.labels) == 2
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
+    """The first rows of a file, up to MAX_ROWS of those that can be read; `faults` counts the others."""
+
+    path: str
     format: Literal["csv", "tsv"]
     header: list[str]
     rows: list[list[str]]
@@ -54,41 +51,97 @@ class _Table:
         at = self.header.index(name)
         return [row[at] for row in self.rows]
 
+    def distinct(self, name: str) -> int:
+        return len(set(self.column(name)))
 
-def guess_columns(path: str) -> Guess:
-    """Reads up to MAX_ROWS rows of `path`, anything that `csv_source.locate` takes.
+
+def guess_labelled(table: Table) -> Guess:
+    """The columns of a text and of its label.
 
     Raises:
-        DataError: the file cannot be read, or none of its columns fits as text or label.
+        DataError: none of the columns fits as text or label.
     """
-    table = _read_table(path)
-    distinct = {name: len(set(table.column(name))) for name in table.header}
-    text, text_reason = _guess_text(path, table, distinct)
-    label, label_reason = _guess_label(path, table, distinct, text)
-    id_column, id_reason = _guess_id(table, distinct, {text, label})
+    text, text_reason = _guess_text(table)
+    label, label_reason = _guess_label(table, text)
     counts = Counter(value for value in (value.strip() for value in table.column(label)) if value)
     labels, labels_reason = order_labels(counts)
     return Guess(
-        path=path,
-        format=table.format,
-        rows=len(table.rows),
-        text=text,
-        label=label,
-        id=id_column,
-        labels=labels,
-        label_counts={value: counts[value] for value in labels},
-        distinct=distinct,
-        reasons={
-            "format": _format_reason(table),
-            "text": text_reason,
-            "label": label_reason,
-            "id": id_reason,
-            "labels": labels_reason,
-        },
+        {"text": text, "label": label},
+        labels,
+        {"text": text_reason, "label": label_reason, "labels": labels_reason},
     )
 
 
-def _read_table(path: str) -> _Table:
+def guess_tagged(table: Table) -> Guess | None:
+    """The columns of words and of their BIO tags: as many of the one as of the other in nearly every row."""
+    for tags in table.header:
+        rows = [value.split(" ") for value in table.column(tags)]
+        fitting = sum(any(tag != "O" for tag in row) and all(_BIO.fullmatch(tag) for tag in row) for row in rows)
+        no_entity = sum(all(tag == "O" for tag in row) for row in rows)
+        if not fitting or fitting + no_entity < MOST * len(rows):
+            continue
+        for tokens in table.header:
+            words = [len(value.split(" ")) for value in table.column(tokens)]
+            equal = sum(len(row) == count for row, count in zip(rows, words, strict=True))
+            if tokens != tags and equal >= MOST * len(rows):
+                types = Counter(tag[2:] for row in rows for tag in row if tag.startswith("B-"))
+                listed = ", ".join(f"{name!r} ({n:,})" for name, n in types.most_common(SHOWN_TYPES))
+                return Guess(
+                    {"tokens": tokens, "tags": tags},
+                    tuple(sorted(types)),
+                    {
+                        "tokens": f"column {tokens!r} has as many words as column {tags!r} has tags in {equal:,} of "
+                        f"{len(rows):,} rows",
+                        "tags": f"column {tags!r} holds O, B- and I- tags",
+                        "labels": f"the entity types are {listed}",
+                    },
+                )
+    return None
+
+
+def guess_answers(table: Table) -> Guess | None:
+    """The columns of questions, contexts, answers and offsets: the answers stand in the contexts."""
+    names = {name.strip().casefold(): name for name in table.header}
+    question, context = (next((names[n] for n in known if n in names), None) for known in _QUESTION_CONTEXT)
+    if question is None or context is None:
+        return None
+    contexts = table.column(context)
+    for answer in table.header:
+        values = table.column(answer)
+        inside = sum(bool(v.strip()) and v.strip() in c for v, c in zip(values, contexts, strict=True))
+        given = sum(bool(value.strip()) for value in values)
+        if answer in (question, context) or not given or inside < MOST * given or all(map(_is_whole, values)):
+            continue
+        for start in table.header:
+            offsets = table.column(start)
+            if (
+                start not in (question, context, answer)
+                and any(v.strip() for v in offsets)
+                and all(map(_is_whole, offsets))
+            ):
+                return Guess(
+                    {"question": question, "context": context, "answer": answer, "start": start},
+                    (),
+                    {
+                        "question": f"columns {question!r} and {context!r} are named like questions and contexts",
+                        "answer": f"what is in column {answer!r} stands in the context in {inside:,} of {given:,} rows",
+                        "start": f"column {start!r} holds whole numbers",
+                    },
+                )
+    return None
+
+
+def _is_whole(value: str) -> bool:
+    """Whether a cell is a whole number or empty."""
+    return re.fullmatch(r"\s*(-?[0-9]+(\.0*)?)?\s*", value) is not None
+
+
+def read_table(path: str) -> Table:
+    """Reads the first rows of `path`, anything that `csv_source.locate` takes, as CSV or TSV, whichever fits better.
+
+    Raises:
+        DataError: the file cannot be read, or is no table of two or more columns.
+    """
     tables = [_parse(path, "csv"), _parse(path, "tsv")]
     usable = [table for table in tables if table is not None]
     if not usable:
@@ -101,7 +154,7 @@ def _read_table(path: str) -> _Table:
     return min(usable, key=lambda table: (table.faults, -len(table.header)))
 
 
-def _parse(path: str, format: Literal["csv", "tsv"]) -> _Table | None:
+def _parse(path: str, format: Literal["csv", "tsv"]) -> Table | None:
     """Returns the first rows read as `format`, None when that gives no table of two columns."""
     with open_lines(locate(path)) as lines:
         records = iter(open_records(lines, path, format))
@@ -110,10 +163,10 @@ def _parse(path: str, format: Literal["csv", "tsv"]) -> _Table | None:
     rows = [record for record in found if not isinstance(record, Fault)]
     if header is None or isinstance(header, Fault) or len(header) < 2 or not rows:
         return None
-    return _Table(format, header, rows, len(found) - len(rows))
+    return Table(path, format, header, rows, len(found) - len(rows))
 
 
-def _format_reason(table: _Table) -> str:
+def format_reason(table: Table) -> str:
     name = "tabs, without quoting" if table.format == "tsv" else "commas"
     reason = f"the header has {len(table.header)} columns separated by {name}"
     if table.faults:
@@ -125,28 +178,28 @@ def _format_reason(table: _Table) -> str:
     return reason
 
 
-def _guess_text(path: str, table: _Table, distinct: dict[str, int]) -> tuple[str, str]:
+def _guess_text(table: Table) -> tuple[str, str]:
     """Takes the column of the longest values among those that read like sentences and mostly differ."""
     lengths = {}
     for name in table.header:
         values = table.column(name)
         # Chinese, Japanese and Thai text has no spaces, links and codes have neither spaces nor such letters.
         wordy = sum(" " in value.strip() or not value.isascii() for value in values)
-        if wordy >= 0.5 * len(values) and distinct[name] >= 0.5 * len(values):
+        if wordy >= 0.5 * len(values) and table.distinct(name) >= 0.5 * len(values):
             lengths[name] = sum(map(len, values)) / len(values)
     if not lengths:
         raise DataError(
-            f"{path}: no column reads like text (several words, mostly different from row to row) among "
+            f"{table.path}: no column reads like text (several words, mostly different from row to row) among "
             f"{table.header}; write the configuration by hand"
         )
     text = max(lengths, key=lambda name: lengths[name])
     return text, (
-        f"column {text!r} has the longest texts, {lengths[text]:.0f} characters on average, and {distinct[text]:,} "
-        f"different ones in {len(table.rows):,} rows"
+        f"column {text!r} has the longest texts, {lengths[text]:.0f} characters on average, and "
+        f"{table.distinct(text):,} different ones in {len(table.rows):,} rows"
     )
 
 
-def _guess_label(path: str, table: _Table, distinct: dict[str, int], text: str) -> tuple[str, str]:
+def _guess_label(table: Table, text: str) -> tuple[str, str]:
     """Takes a column of few, short, repeated values: by name, then of two values, then of the fewest."""
     ranked = []
     for at, name in enumerate(table.header):
@@ -157,9 +210,9 @@ def _guess_label(path: str, table: _Table, distinct: dict[str, int], text: str) 
         if len(values) > 1:
             ranked.append((not named, len(values) != 2, len(values), at, name))
     if not ranked:
-        counted = ", ".join(f"{name!r} ({distinct[name]:,} different)" for name in table.header)
+        counted = ", ".join(f"{name!r} ({table.distinct(name):,} different)" for name in table.header)
         raise DataError(
-            f"{path}: no column looks like a label (2 or more short values that repeat) in the first "
+            f"{table.path}: no column looks like a label (2 or more short values that repeat) in the first "
             f"{len(table.rows):,} rows; the columns are {counted}. If the file is sorted by label, shuffle it; "
             "else write the configuration by hand"
         )
@@ -168,14 +221,14 @@ def _guess_label(path: str, table: _Table, distinct: dict[str, int], text: str) 
     return label, f"column {label!r} {why} has {n_values} different values in {len(table.rows):,} rows"
 
 
-def _guess_id(table: _Table, distinct: dict[str, int], taken: set[str]) -> tuple[str | None, str]:
-    """Takes a column that is named like an id and whose short values are all different."""
+def guess_id(table: Table, taken: Collection[str]) -> tuple[str | None, str]:
+    """Takes a column that is named like an id, none of `taken`, and whose short values are all different."""
     names = {name.strip().casefold(): name for name in table.header if name not in taken}
     exact = [names[name] for name in _ID_NAMES if name in names]
     named = exact + [name for folded, name in names.items() if folded.endswith(("_id", "-id")) and name not in exact]
     for name in named:
         values = table.column(name)
-        if distinct[name] == len(values) and max(map(len, values)) <= 64 and all(v.strip() for v in values):
+        if table.distinct(name) == len(values) and max(map(len, values)) <= 64 and all(v.strip() for v in values):
             return name, f"column {name!r} is named like an id and its {len(values):,} values are all different"
     unfit = f"{named} are named like ids but have equal, empty or long values"
     return None, f"{unfit if named else 'no column is named like one'}: a row is known by its text"

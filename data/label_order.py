@@ -34,10 +34,7 @@ def order_labels(counts: Mapping[str, int]) -> tuple[tuple[str, ...], str]:
         more = len(by_count) - _SHOWN_LABELS
         rest = f" and {more} more" if more > 0 else ""
         found = f"{len(by_count)} were found in {sum(counts.values()):,} rows"
-        return tuple(by_count), (
-            f"the binary task needs two labels and {found}: {listed}{rest}; name two as data.labels "
-            "and the others as data.ignore_labels, or choose another column as data.label_column"
-        )
+        return tuple(by_count), f"{found}: {listed}{rest}"
     common, rare = by_count
     if _names_say(negative=common, positive=rare):
         return (common, rare), f"by their names {rare!r} is positive"

@@ -21,11 +21,26 @@ class Cells(NamedTuple):
 
 
 class RowRules(Protocol):
-    """The rules of one kind of table. They are made anew for each file."""
+    """The rules of one kind of table, a dataclass of plain values: they are part of the staged data's fingerprint."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read, in the order in which they are staged."""
+
+    @property
+    def id_decides_split(self) -> bool:
+        """Whether a row's id, where there is one, decides its split; else it is always the key."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels that may occur; None while they are unknown, () where there are none."""
+
+    @property
+    def labels_in_every_split(self) -> bool:
+        """Whether each label must occur in each split; else in the first one, the training split, alone."""
+
+    def with_labels(self, labels: tuple[str, ...]) -> RowRules:
+        """The same rules, now that the labels are known."""
 
     def read(self, values: Sequence[str]) -> Cells | str | None:
         """Returns the row as it is staged, or what is wrong with it, or None when the row is to be left out.

@@ -7,34 +7,40 @@ from pathlib import Path
 from typing import Literal
 
 from data.errors import DataError
+from data.row_rules import RowRules
 
 
 @dataclass(frozen=True)
 class Source:
-    """One labelled table and how to read, check and split it.
+    """One table, or two, and how to read, check and split it.
 
-    `labels` gives each label its index: the order is (negative, positive), or any order of more than two labels.
-    `splits` maps a split's name to its fraction of the rows; they add up to 1. `sample`, when given, takes its place:
-    each fraction is of the rows which the splits named before it left over. `min_rows` maps a split's name to the
-    fewest rows it may end with.
+    `eval_path`, when given, is the table of the eval split, and `path` that of the training split. Rows of equal
+    `group` (a column) are never parted. `splits` maps a split's name to its fraction of the rows; they add up to 1.
+    `sample`, when given, takes its place: each fraction is of the rows which the splits named before it left over.
+    `min_rows` maps a split's name to the fewest rows it may end with.
     """
 
     path: str
     format: Literal["csv", "tsv"]
-    text: str
-    label: str
+    rules: RowRules
     id: str | None
-    labels: tuple[str, ...]
-    ignore_labels: tuple[str, ...]
     splits: dict[str, float]
     sample: dict[str, float] | None
     on_bad_rows: Literal["error", "quarantine"]
     min_rows: dict[str, int]
+    eval_path: str | None = None
+    group: str | None = None
 
     @property
     def columns(self) -> list[str]:
         """The columns that are kept, in the order in which they are written."""
-        return [*([] if self.id is None else [self.id]), self.text, self.label]
+        return [*([] if self.id is None else [self.id]), *self.rules.columns]
+
+    @property
+    def needed_columns(self) -> list[str]:
+        """The columns that are read."""
+        extra = [] if self.group is None or self.group in self.columns else [self.group]
+        return [*self.columns, *extra]
 
     @property
     def split_names(self) -> list[str]:
@@ -44,6 +50,9 @@ class Source:
 @dataclass(frozen=True)
 class Staged:
     """A folder with one `rows.csv` per split, and where every row of the source went.
+
+    `labels` are those that the rows hold, in the order of their indices. `label_counts` has the rows of each split that
+    hold each label. `shown` are the first rows that were repaired or quarantined, a sentence each.
 
     Raises:
         DataError: the numbers do not add up, so that rows were lost or doubled on the way.
@@ -55,8 +64,11 @@ class Staged:
     quarantined: int
     not_sampled: int
     rows: dict[str, int]
+    labels: tuple[str, ...]
     label_counts: dict[str, dict[str, int]]
     fingerprint: str
+    repaired: int = 0
+    shown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         accounted = sum(self.rows.values()) + self.ignored + self.quarantined + self.not_sampled
@@ -66,9 +78,3 @@ class Staged:
                 f"({self.rows}, {self.ignored} ignored, {self.quarantined} quarantined, "
                 f"{self.not_sampled} not sampled): delete the folder and stage the data again"
             )
-        for split, counts in self.label_counts.items():
-            if sum(counts.values()) != self.rows[split]:
-                raise DataError(
-                    f"{self.folder}: split {split!r} has {self.rows[split]} rows but its labels add up to {counts}: "
-                    "delete the folder and stage the data again"
-                )

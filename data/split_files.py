@@ -5,19 +5,25 @@ from __future__ import annotations
 import csv
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from data.csv_check import Row
 from data.csv_records import Fault
+from data.errors import DataError
 from data.source import Source
 from data.split import NOT_SAMPLED, sample_rows, split_bounds
 
-Counts = dict[str, dict[str, int]]
-"""Rows by split and label."""
+
+class Counts(NamedTuple):
+    """Rows by split; and by split the rows that hold each label."""
+
+    rows: dict[str, int]
+    labels: dict[str, dict[str, int]]
 
 
 class Quarantine(AbstractContextManager["Quarantine"]):
@@ -47,51 +53,56 @@ def csv_writer(stream: IO[str]) -> Any:
     return csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
-def write_all(rows: Iterable[Row], source: Source, folder: Path) -> Counts:
-    """Gives each row to the split whose part of the hash range it falls into."""
+Rows = Iterable[tuple[Row, int | None]]
+"""Rows, each with the index of its split where that is known beforehand."""
+
+
+def write_all(rows: Rows, source: Source, folder: Path) -> Counts:
+    """Gives each row to its split, else to the one whose part of the hash range it falls into."""
     bounds = split_bounds(source.splits)
     with ExitStack() as stack:
         files = _SplitFiles(stack, folder, source)
-        for row in rows:
-            files.add(row.id, row.text, row.label, bisect_right(bounds, row.key))
-    return files.counts()
+        for row, split in rows:
+            files.add(row, bisect_right(bounds, row.key) if split is None else split)
+    return files.finish()
 
 
-def write_sample(rows: Iterable[Row], source: Source, sample: Mapping[str, float], folder: Path) -> tuple[Counts, int]:
+def write_sample(rows: Rows, source: Source, sample: Mapping[str, float], folder: Path) -> tuple[Counts, int]:
     """Gives each split its stratified sample of the rows, and counts the rows left over; see `split.sample_rows`.
 
     Whether a row is taken depends on all the others: a first pass keeps 10 bytes a row in memory and the row itself
-    in a file, a second one sorts that file into the splits.
+    in a file, a second one sorts that file into the splits. Rows are stratified by their one label; those of a task
+    whose rows have none, or several, are not.
     """
     spool = folder / "spool.csv"
-    keys, labels = array("Q"), array("H")
+    keys, strata = array("Q"), array("H")
+    index_of: dict[tuple[str, ...], int] = {(label,): index for index, label in enumerate(source.rules.labels or ())}
     with spool.open("w", encoding="utf-8", newline="") as stream:
         writer = csv_writer(stream)
-        for row in rows:
+        for row, _ in rows:
             keys.append(row.key)
-            labels.append(row.label)
-            writer.writerow((row.id, row.text))
-    chosen = sample_rows(keys, labels, len(source.labels), sample)
+            strata.append(index_of.setdefault(row.labels if len(row.labels) == 1 else (), len(index_of)))
+            writer.writerow((row.id, *row.labels, "", *row.values))
+    chosen = sample_rows(keys, strata, len(index_of), sample)
+    width = len(source.rules.columns)
     with ExitStack() as stack:
         files = _SplitFiles(stack, folder, source)
-        for (row_id, text), label, split in zip(_read_spool(spool, stack), labels, chosen, strict=True):
+        spooled = stack.enter_context(spool.open(encoding="utf-8", newline=""))
+        for record, key, split in zip(csv.reader(spooled, quoting=csv.QUOTE_NONNUMERIC), keys, chosen, strict=True):
             if split != NOT_SAMPLED:
-                files.add(row_id, text, label, split)
+                # What was written without quotes, a whole number, is read back as a float.
+                values = tuple(int(cell) if isinstance(cell, float) else cell for cell in record[-width:])
+                files.add(Row(record[0], values, tuple(record[1 : -width - 1]), key), split)
     spool.unlink()
-    return files.counts(), chosen.count(NOT_SAMPLED)
-
-
-def _read_spool(spool: Path, stack: ExitStack) -> Iterator[list[str]]:
-    return csv.reader(stack.enter_context(spool.open(encoding="utf-8", newline="")))
+    return files.finish(), chosen.count(NOT_SAMPLED)
 
 
 class _SplitFiles:
-    """The open `rows.csv` of every split, and how many rows of each label went into it."""
+    """The open `rows.csv` of every split, and how many rows that hold each label went into it."""
 
     def __init__(self, stack: ExitStack, folder: Path, source: Source) -> None:
+        self._source = source
         self._names = source.split_names
-        self._labels = source.labels
-        self._has_id = source.id is not None
         self._writers = []
         for name in self._names:
             (folder / name).mkdir()
@@ -99,12 +110,41 @@ class _SplitFiles:
             # CsvExampleGen takes the header as it stands, quotes and all, so it must be written without.
             stream.write(",".join(source.columns) + "\n")
             self._writers.append(csv_writer(stream))
-        self._counts = [[0] * len(source.labels) for _ in self._names]
+        self._labels = [Counter[str]() for _ in self._names]
+        self._rows = [0] * len(self._names)
+        self._only_numbers = [set(source.rules.columns) for _ in self._names]
 
-    def add(self, row_id: str, text: str, label: int, split: int) -> None:
-        self._counts[split][label] += 1
-        self._writers[split].writerow((row_id, text, label) if self._has_id else (text, label))
+    def add(self, row: Row, split: int) -> None:
+        self._rows[split] += 1
+        self._labels[split].update(row.labels)
+        if self._only_numbers[split]:
+            self._look_for_words(row, self._only_numbers[split])
+        self._writers[split].writerow(row.values if self._source.id is None else (row.id, *row.values))
 
-    def counts(self) -> Counts:
-        by_split = zip(self._names, self._counts, strict=True)
-        return {name: dict(zip(self._labels, of_label, strict=True)) for name, of_label in by_split}
+    def finish(self) -> Counts:
+        """What went where.
+
+        Raises:
+            DataError: a text column of a split holds nothing but numbers: TFX would read it as a column of numbers.
+        """
+        for split, columns in zip(self._names, self._only_numbers, strict=True):
+            for column in sorted(columns) if self._rows[self._names.index(split)] else ():
+                raise DataError(
+                    f"{self._source.path}: column {column!r} holds nothing but numbers in split {split!r}; is it the "
+                    f"right one? Say with data.columns which column of the file is meant"
+                )
+        rows = dict(zip(self._names, self._rows, strict=True))
+        return Counts(rows, {name: dict(counts) for name, counts in zip(self._names, self._labels, strict=True)})
+
+    def _look_for_words(self, row: Row, only_numbers: set[str]) -> None:
+        for column, value in zip(self._source.rules.columns, row.values, strict=True):
+            if isinstance(value, int) or (value and not _is_number(value)):
+                only_numbers.discard(column)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,12 +1,17 @@
 """Transformed examples to batches: bucketed by length and padded to the batch, never to the maximum."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from modules.preprocessing import HOLDOUT_BUCKETS
+from modules.holdout import HOLDOUT_BUCKETS
+
+if TYPE_CHECKING:
+    from modules.heads.head import Head
 
 PARSE_ROWS = 1024
 SHUFFLE_ROWS = 50_000
@@ -14,30 +19,33 @@ BUCKET_STEP = 8
 
 
 class Rows(NamedTuple):
-    """Where transformed examples are and which of them to read."""
+    """Where transformed examples are, which of them to read, and the head that makes training rows of them."""
 
     files: Sequence[str]
     feature_spec: dict[str, Any]
-    label: str
+    head: Head
     first_bucket: int
     end_bucket: int
 
 
-def training_rows(files: Sequence[str], spec: dict[str, Any], label: str, holdout_fraction: float) -> Rows:
+def training_rows(files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float) -> Rows:
     """The part of the training split that is trained on."""
-    return Rows(files, spec, label, round(holdout_fraction * HOLDOUT_BUCKETS), HOLDOUT_BUCKETS)
+    return Rows(files, spec, head, round(holdout_fraction * HOLDOUT_BUCKETS), HOLDOUT_BUCKETS)
 
 
-def holdout_rows(files: Sequence[str], spec: dict[str, Any], label: str, holdout_fraction: float) -> Rows:
-    """The part of the training split held out for early stopping and the decision threshold."""
-    return Rows(files, spec, label, 0, round(holdout_fraction * HOLDOUT_BUCKETS))
+def holdout_rows(files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float) -> Rows:
+    """The part of the training split held out for early stopping and the decision."""
+    return Rows(files, spec, head, 0, round(holdout_fraction * HOLDOUT_BUCKETS))
 
 
-def survey(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Token counts and labels of all selected rows, <int64>[rows] each, in one pass."""
-    read = [(batch["num_tokens"].numpy(), batch[rows.label].numpy()) for batch in _parsed(rows)]
-    empty = np.zeros(0, np.int64)
-    return np.concatenate([empty, *(r[0] for r in read)]), np.concatenate([empty, *(r[1] for r in read)])
+def survey(rows: Rows) -> dict[str, np.ndarray]:
+    """The dense features of all selected training rows, [rows] each, `num_tokens` among them, in one pass."""
+    found: dict[str, list[np.ndarray]] = {"num_tokens": []}
+    for batch in _read(rows):
+        for name, value in batch.items():
+            if not isinstance(value, tf.RaggedTensor) and value.shape.rank == 1:
+                found.setdefault(name, []).append(value.numpy())
+    return {name: np.concatenate([np.zeros(0, np.int64), *values]) for name, values in found.items()}
 
 
 def bucket_boundaries(longest: int) -> list[int]:
@@ -53,52 +61,55 @@ def number_of_batches(lengths: np.ndarray, boundaries: Sequence[int], batch_size
 
 
 def batches(rows: Rows, boundaries: Sequence[int], batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """Batches of rows of similar length; shuffled anew in each epoch where a seed is given.
+    """Batches of rows of similar length, padded to the batch's longest row; shuffled anew in each epoch with a seed.
 
     Returns:
-      Pairs of a dict with input_word_ids, input_mask, input_type_ids <int32>[batch, tokens], padded to the batch's
-      longest row, and labels <float32>[batch, 1].
+      What the head's `to_model` makes of each batch: inputs and targets.
     """
     # A row of a ragged batch counts as ragged still, which padding refuses; inside a map it is a plain tensor.
-    dataset = _parsed(rows).unbatch().map(lambda row: {name: tf.identity(value) for name, value in row.items()})
+    dataset = _read(rows).unbatch().map(lambda row: {name: tf.identity(value) for name, value in row.items()})
     if shuffle_seed is not None:
         dataset = dataset.shuffle(SHUFFLE_ROWS, seed=shuffle_seed)
+    padding = {
+        name: tf.constant(rows.head.padding.get(name, 0), spec.dtype) for name, spec in dataset.element_spec.items()
+    }
     dataset = dataset.bucket_by_sequence_length(
-        lambda row: tf.cast(row["num_tokens"], tf.int32), list(boundaries), [batch_size] * (len(boundaries) + 1)
+        lambda row: tf.cast(row["num_tokens"], tf.int32),
+        list(boundaries),
+        [batch_size] * (len(boundaries) + 1),
+        padding_values=padding,
     )
-
-    def to_model(batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        return encoder_inputs(batch["input_word_ids"], batch["num_tokens"]), tf.cast(batch[rows.label], tf.float32)[
-            :, None
-        ]
-
-    return dataset.map(to_model).prefetch(4).with_options(_options())
+    return dataset.map(rows.head.to_model).prefetch(4).with_options(_options())
 
 
-def encoder_inputs(ids: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Padded ids [batch, tokens] and row lengths [batch] as TF Hub's three BERT inputs, <int32>[batch, tokens] each."""
+def pad_inputs(ids: tf.Tensor, lengths: tf.Tensor, type_ids: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    """Padded ids [batch, tokens] and row lengths [batch] as TF Hub's three BERT inputs, <int32>[batch, tokens] each.
+
+    `type_ids` [batch, tokens], 0 where none are given.
+    """
     ids = tf.cast(ids, tf.int32)
     return {
         "input_word_ids": ids,
         "input_mask": tf.sequence_mask(lengths, tf.shape(ids)[1], tf.int32),
-        "input_type_ids": tf.zeros_like(ids),
+        "input_type_ids": tf.zeros_like(ids) if type_ids is None else tf.cast(type_ids, tf.int32),
     }
 
 
-def _parsed(rows: Rows) -> tf.data.Dataset:
-    """Parsed batches of the selected rows, each feature [rows] or ragged [rows, (tokens)]."""
+def _read(rows: Rows) -> tf.data.Dataset:
+    """Batches of training rows, each feature [rows] or ragged [rows, (n)]."""
     files = sorted(name for pattern in rows.files for name in tf.io.gfile.glob(pattern))
-    wanted = ("input_word_ids", "num_tokens", "holdout_bucket", rows.label)
-    spec = {name: rows.feature_spec[name] for name in wanted}
+    spec = {name: rows.feature_spec[name] for name in (*rows.head.features, "holdout_bucket")}
 
     def parse(serialized: tf.Tensor) -> dict[str, Any]:
         features = tf.io.parse_example(serialized, spec)
         bucket = features.pop("holdout_bucket")
         keep = (bucket >= rows.first_bucket) & (bucket < rows.end_bucket)
-        return {
-            name: tf.ragged.boolean_mask(value, keep) if isinstance(value, tf.RaggedTensor) else value[keep]
-            for name, value in features.items()
-        }
+        return rows.head.rows(
+            {
+                name: tf.ragged.boolean_mask(value, keep) if isinstance(value, tf.RaggedTensor) else value[keep]
+                for name, value in features.items()
+            }
+        )
 
     dataset = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(PARSE_ROWS)
     return dataset.map(parse, num_parallel_calls=2).with_options(_options())

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tf_keras
 
-_UNDECAYED = re.compile(r"bias|beta|gamma|layer_?norm", re.IGNORECASE)
+_UNDECAYED = re.compile(r"bias|beta|gamma|layer_?norm|transitions", re.IGNORECASE)
 
 
 class WarmupLinearDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -45,5 +45,5 @@ def adamw(
 
 
 def is_decayed(variable: tf.Variable) -> bool:
-    """Whether weight decay applies: not to biases (of any rank), LayerNorm or other vectors."""
+    """Whether weight decay applies: not to biases (of any rank), LayerNorm, a CRF's scores or other vectors."""
     return len(variable.shape) > 1 and not _UNDECAYED.search(variable.name)

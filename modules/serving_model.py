@@ -1,129 +1,151 @@
-"""What is exported for serving: raw text in, label and probabilities out, and nothing that only training needs."""
+"""What is exported for serving: raw text in, answers out, and nothing that only training needs."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from modules.input_pipeline import encoder_inputs
-from modules.preprocessing import dense
+from modules.raw_features import dense
 
 CHUNK_ROWS = 32
 
 
-class ServingModel(tf.Module):
-    """Raw text to decision, with the tokenization of Transform's graph.
+class ServingParts(NamedTuple):
+    """What an exported model is made of beside the trained one.
 
-    The trained Keras model is reached through `forward` alone: tracking it would export the optimizer's slots, two more
-    copies of all weights.
+    variables: all that the model's `forward` reads. transform: Transform's features layer. raw_features: by role, how
+    the column is parsed. columns: by role, its name. inputs: the roles that a request gives. example_roles: the roles
+    that an example must have. text: the one whose words are counted. length_buckets: word counts at which the slices
+    of `slice_features` begin.
     """
 
-    def __init__(
-        self,
-        forward: Callable[[dict[str, tf.Tensor]], tf.Tensor],
-        variables: Sequence[tf.Variable],
-        transform: tf.Module,
-        raw_feature: tf.io.FixedLenFeature | tf.io.VarLenFeature,
-        *,
-        text_column: str,
-        labels: Sequence[str],
-        threshold: float,
-        length_buckets: Sequence[int],
-    ):
-        """
-        Args:
-          forward: BERT inputs <int32>[batch, tokens] to the probability of the positive class <float32>[batch, 1].
-          variables: all that `forward` reads.
-          transform: Transform's features layer.
-          raw_feature: how the text column is parsed.
-          text_column: its name.
-          labels: negative, positive.
-          threshold: probabilities at or above it get the positive label.
-          length_buckets: word counts at which the slices of `slice_features` begin.
-        """
+    variables: Sequence[tf.Variable]
+    transform: Callable[[dict[str, Any]], dict[str, Any]]
+    raw_features: Mapping[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]
+    columns: Mapping[str, str]
+    inputs: Sequence[str]
+    example_roles: Sequence[str]
+    text: str
+    length_buckets: Sequence[int]
+
+
+class ServingModel(tf.Module):
+    """Raw text to answers, with the tokenization of Transform's graph; each task has its own.
+
+    The trained Keras model is reached through a traced function alone: tracking it would export the optimizer's slots,
+    two more copies of all weights.
+    """
+
+    extra_roles: ClassVar[Mapping[str, str | int]] = {}
+    """Roles that are read from examples beside the inputs, and what they are where an example has none."""
+
+    def __init__(self, parts: ServingParts):
         super().__init__()
-        self.weights = list(variables)
-        self.transform = transform
-        self._forward = forward
-        self._raw_feature = raw_feature
-        self._text_column = text_column
-        self._labels = list(labels)
-        self._threshold = threshold
-        self._length_buckets = list(length_buckets)
+        self.weights = list(parts.variables)
+        self.transform = parts.transform
+        self._parts = parts
+
+    @abstractmethod
+    def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The inputs by role, <string>[batch] each, to the outputs, [batch, ...] each."""
+
+    def answer_examples(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The same for the columns of examples, with what only Evaluator reads."""
+        return self.answer({role: columns[role] for role in self._parts.inputs})
+
+    def slice_features(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Features to slice by, <string>[batch, 1] each."""
+        words = tf.strings.split(columns[self._parts.text])
+        boundaries = self._parts.length_buckets
+        bucket = tf.searchsorted(tf.constant(boundaries), tf.cast(words.row_lengths(), tf.int32), side="right")
+        first = tf.strings.lower(words[:, :1].to_tensor("(none)", shape=[None, 1]), encoding="utf-8")
+        return {"length_bucket": tf.gather(tf.constant(bucket_names(boundaries)), bucket)[:, None], "first_word": first}
 
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
         """The three signatures by name, traced.
 
-        serving_default: text <string>[batch] to label <string>[batch], probability of the positive class
-          <float32>[batch], probabilities <float32>[batch, 2] in the order of `labels`.
-        serve_examples: serialized tf.Examples <string>[batch] to the same, and `decision` <float32>[batch], 1 where the
-          positive label was given: precision and recall of it are those at the model's own threshold.
-        slice_features: serialized tf.Examples <string>[batch] to length_bucket and first_word <string>[batch, 1].
+        serving_default: the inputs by role <string>[batch] to the answers.
+        serve_examples: serialized tf.Examples <string>[batch] to the same and what Evaluator reads.
+        slice_features: serialized tf.Examples <string>[batch] to length_bucket, first_word and the task's own.
         """
         examples = tf.TensorSpec([None], tf.string, name="examples")
-        text = tf.TensorSpec([None], tf.string, name="text")
+        inputs = self._parts.inputs
+        texts = [tf.TensorSpec([None], tf.string, name=role) for role in inputs]
+
+        def answer(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.answer(dict(zip(inputs, values, strict=True)))
+
         return {
-            "serving_default": tf.function(self._answer, input_signature=[text]),
-            "serve_examples": tf.function(self._answer_examples, input_signature=[examples]),
-            "slice_features": tf.function(self._slice_features, input_signature=[examples]),
+            "serving_default": tf.function(answer, input_signature=texts),
+            "serve_examples": tf.function(
+                lambda examples: self.answer_examples(self._columns_of(examples)), input_signature=[examples]
+            ),
+            "slice_features": tf.function(
+                lambda examples: self.slice_features(self._columns_of(examples)), input_signature=[examples]
+            ),
         }
 
-    def _answer(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        probability = self._probability(text)
-        positive = tf.cast(probability >= self._threshold, tf.int32)
-        return {
-            "label": tf.gather(tf.constant(self._labels), positive),
-            "probability": probability,
-            "probabilities": tf.stack([1 - probability, probability], axis=1),
-        }
+    def transformed(self, columns: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """What Transform's graph makes of columns <string>[batch] given by role."""
+        raw = {}
+        for role, values in columns.items():
+            column = values[:, None]
+            if isinstance(self._parts.raw_features[role], tf.io.VarLenFeature):
+                column = tf.sparse.from_dense(column)
+            raw[self._parts.columns[role]] = column
+        return self.transform(raw)
 
-    def _answer_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        answer = self._answer(self._text_of(examples))
-        return {**answer, "decision": tf.cast(answer["probability"] >= self._threshold, tf.float32)}
+    def _columns_of(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        spec: dict[str, Any] = {self._parts.columns[r]: self._parts.raw_features[r] for r in self._parts.example_roles}
+        for role, default in self.extra_roles.items():
+            dtype = tf.string if isinstance(default, str) else tf.int64
+            spec[self._parts.columns[role]] = tf.io.FixedLenFeature([], dtype, default)
+        parsed = tf.io.parse_example(examples, spec)
+        columns = {}
+        for role in (*self._parts.example_roles, *self.extra_roles):
+            value = parsed[self._parts.columns[role]]
+            complete = []
+            if isinstance(value, tf.SparseTensor):  # a schema that allows rows without it: there is nothing to score
+                message = f"each example needs one value of feature {self._parts.columns[role]!r}"
+                complete = [tf.debugging.assert_equal(tf.size(value.values), tf.size(examples), message)]
+            with tf.control_dependencies(complete):
+                columns[role] = dense(value, "")
+        return columns
 
-    def _slice_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        words = tf.strings.split(self._text_of(examples))
-        bucket = tf.searchsorted(
-            tf.constant(self._length_buckets), tf.cast(words.row_lengths(), tf.int32), side="right"
-        )
-        first = tf.strings.lower(words[:, :1].to_tensor("(none)", shape=[None, 1]), encoding="utf-8")
-        return {
-            "length_bucket": tf.gather(tf.constant(bucket_names(self._length_buckets)), bucket)[:, None],
-            "first_word": first,
-        }
 
-    def _text_of(self, examples: tf.Tensor) -> tf.Tensor:
-        text = tf.io.parse_example(examples, {self._text_column: self._raw_feature})[self._text_column]
-        if isinstance(text, tf.SparseTensor):  # a schema that allows rows without a text: there is nothing to score
-            complete = tf.debugging.assert_equal(
-                tf.size(text.values),
-                tf.size(examples),
-                f"each example needs one value of feature {self._text_column!r}",
-            )
-            with tf.control_dependencies([complete]):
-                return dense(text, "")
-        return dense(text, "")
+def in_chunks(
+    lengths: tf.Tensor, score: Callable[[tf.Tensor], Sequence[tf.Tensor]], specs: Sequence[tf.TensorSpec]
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Scores rows in chunks of similar length: a large batch neither pads to its longest row nor fills the memory.
 
-    def _probability(self, text: tf.Tensor) -> tf.Tensor:
-        """Scores in chunks of similar length: a large batch neither pads to its longest row nor fills the memory."""
-        raw = text[:, None]
-        if isinstance(self._raw_feature, tf.io.VarLenFeature):
-            raw = tf.sparse.from_dense(raw)
-        ids = self.transform({self._text_column: raw})["input_word_ids"]
-        lengths = ids.row_lengths()
-        order = tf.argsort(lengths)
-        ids = tf.gather(ids, order)
-        lengths = tf.gather(lengths, order)
-        rows = tf.size(lengths)
-        chunks = (rows + CHUNK_ROWS - 1) // CHUNK_ROWS
+    Args:
+      lengths: [rows].
+      score: indices <int32>[chunk] to results, each [n, ...], n the same for all chunks or not.
+      specs: of these results, [None, ...].
 
-        def score(index: tf.Tensor, scores: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-            part = slice(index * CHUNK_ROWS, (index + 1) * CHUNK_ROWS)
-            probability = self._forward(encoder_inputs(ids[part].to_tensor(), lengths[part]))
-            return index + 1, scores.write(index, probability[:, 0])
+    Returns:
+      The results of all chunks, concatenated in the order of length, and that order <int32>[rows].
+    """
+    order = tf.argsort(lengths, stable=True)
+    chunks = (tf.size(order) + CHUNK_ROWS - 1) // CHUNK_ROWS
+    arrays = [
+        tf.TensorArray(spec.dtype, size=chunks, infer_shape=False, element_shape=spec.shape.as_list()) for spec in specs
+    ]
 
-        scores = tf.TensorArray(tf.float32, size=chunks, infer_shape=False, element_shape=[None])
-        _, scores = tf.while_loop(lambda index, _: index < chunks, score, (0, scores), parallel_iterations=1)
-        return tf.gather(scores.concat(), tf.argsort(order))
+    def step(index: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
+        results = score(order[index * CHUNK_ROWS : (index + 1) * CHUNK_ROWS])
+        return index + 1, *(array.write(index, result) for array, result in zip(arrays, results, strict=True))
+
+    _, *arrays = tf.while_loop(lambda index, *_: index < chunks, step, (0, *arrays), parallel_iterations=1)
+    return [array.concat() for array in arrays], order
+
+
+def in_rows(values: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    """Puts one result a row, in the order of `in_chunks`, back into the rows' own order."""
+    return tf.gather(values, tf.argsort(order))
 
 
 def bucket_names(boundaries: Sequence[int]) -> list[str]:

@@ -1,13 +1,12 @@
-"""Fine-tunes the encoder and exports the model; TFX Trainer calls `run_fn`."""
+"""Fine-tunes the encoder with a task's head and exports the model; TFX Trainer calls `run_fn`."""
 
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras
@@ -16,36 +15,41 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from data.errors import UserError
 from modules import devices, input_pipeline
 from modules.encoder import load_encoder
-from modules.model import build_classifier, training_metrics
+from modules.heads.head import Forward, Head, Watch, inference
 from modules.optimizer import adamw
 from modules.progress import ReportProgress
-from modules.signatures import ServingModel
-from modules.threshold import Choice, choose_threshold
+from modules.serving_model import ServingParts
+from modules.tasks import task_from
+from modules.tasks.task import Task
 
 RECORD = "training.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The Trainer's custom_config: `training` of the configuration, and what the model needs of its other parts."""
+    """The Trainer's custom_config: `training` of the configuration, and what the model needs of its other parts.
 
+    `task` is the task's spec; `cls` and `sep` are the ids of [CLS] and [SEP].
+    """
+
+    task: dict[str, Any]
     encoder: str
     encoder_fingerprint: str
-    text_column: str
-    label_column: str
-    labels: list[str]
+    cls: int
+    sep: int
+    max_seq_length: int
     length_buckets: list[int]
     training: dict[str, Any]
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the training split, chooses the threshold on its held-out part, and exports.
+    """Trains on the training split, takes decisions on its held-out part, and exports.
 
-    Writes the SavedModel to fn_args.serving_model_dir; TensorBoard logs and training.json (fit_seconds, history,
-    threshold with its curve) to fn_args.model_run_dir.
+    Writes the SavedModel to fn_args.serving_model_dir; TensorBoard logs and training.json (fit_seconds, history, the
+    decision) to fn_args.model_run_dir.
 
     Raises:
-      UserError: where the held-out part lacks a class, or a setting does not fit the machine.
+      UserError: where the held-out part is not enough, or a setting does not fit the machine.
     """
     settings = Settings(**fn_args.custom_config)
     training = settings.training
@@ -53,17 +57,18 @@ def run_fn(fn_args: FnArgs) -> None:
     strategy = devices.training_strategy()
     devices.use_mixed_precision(training["mixed_precision"])
 
+    task = task_from(settings.task)
+    head = task.head(max_seq_length=settings.max_seq_length, cls=settings.cls, sep=settings.sep)
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    source = (fn_args.train_files, transform_output.transformed_feature_spec(), settings.label_column)
-    train = input_pipeline.training_rows(*source, training["holdout_fraction"])
-    holdout = input_pipeline.holdout_rows(*source, training["holdout_fraction"])
-    lengths, _ = input_pipeline.survey(train)
-    _check_holdout(input_pipeline.survey(holdout)[1], settings)
+    source = (fn_args.train_files, transform_output.transformed_feature_spec(), head, training["holdout_fraction"])
+    train, holdout = input_pipeline.training_rows(*source), input_pipeline.holdout_rows(*source)
+    lengths = input_pipeline.survey(train)["num_tokens"]
+    _check_holdout(head, input_pipeline.survey(holdout), training)
 
     boundaries = input_pipeline.bucket_boundaries(int(lengths.max()))
     steps = input_pipeline.number_of_batches(lengths, boundaries, training["batch_size"])
     with strategy.scope():
-        model = build_classifier(load_encoder(settings.encoder), dropout=training["dropout"])
+        model = head.build(load_encoder(settings.encoder), dropout=training["dropout"])
         optimizer = adamw(
             model.trainable_variables,
             learning_rate=training["learning_rate"],
@@ -73,94 +78,90 @@ def run_fn(fn_args: FnArgs) -> None:
         )
         if training["mixed_precision"] == "float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
-        model.compile(optimizer, tf_keras.losses.BinaryCrossentropy(), metrics=training_metrics())
+        model.compile(optimizer, head.loss(model), metrics=head.training_metrics(model))
 
     started = time.monotonic()
     history = model.fit(
         input_pipeline.batches(train, boundaries, training["batch_size"], shuffle_seed=training["seed"]),
         validation_data=input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]),
         epochs=training["epochs"],
-        callbacks=_callbacks(fn_args.model_run_dir, steps, training),
+        callbacks=_callbacks(fn_args.model_run_dir, steps, training, head.watch),
         verbose=0,
     )
     fit_seconds = time.monotonic() - started
 
     forward = inference(model)
-    choice = _choose_threshold(
-        forward, input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]), training
-    )
-    export(model, forward, transform_output, settings, choice.threshold, fn_args.serving_model_dir)
+    decision = head.decide(model, forward, input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]))
+    parts = serving_parts(model, transform_output, task, settings.length_buckets)
+    export(model, forward, head, task, decision["facts"], parts, fn_args.serving_model_dir)
     record = {
         "fit_seconds": fit_seconds,
         "rows": len(lengths),
         "steps_per_epoch": steps,
         "history": {name: [float(v) for v in values] for name, values in history.history.items()},
-        "threshold": choice._asdict(),
+        **decision,
     }
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     Path(fn_args.model_run_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
 
 
-def inference(model: tf_keras.Model) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """The model without dropout, traced once for batches of any shape."""
-    spec = {name: tf.TensorSpec([None, None], tf.int32, name) for name in model.input_names}
-    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[spec])
+def serving_parts(
+    model: tf_keras.Model, transform_output: tft.TFTransformOutput, task: Task, length_buckets: list[int]
+) -> ServingParts:
+    """What the exported model takes over from Transform and the task."""
+    raw = transform_output.raw_feature_spec()
+    return ServingParts(
+        variables=model.variables,
+        transform=transform_output.transform_features_layer(),
+        raw_features={role: raw[column] for role, column in task.columns.items() if column in raw},
+        columns=task.columns,
+        inputs=task.inputs,
+        example_roles=task.example_roles or task.inputs,
+        text=task.text,
+        length_buckets=length_buckets,
+    )
 
 
 def export(
     model: tf_keras.Model,
-    forward: Callable[[dict[str, tf.Tensor]], tf.Tensor],
-    transform_output: tft.TFTransformOutput,
-    settings: Settings,
-    threshold: float,
+    forward: Forward,
+    head: Head,
+    task: Task,
+    facts: Mapping[str, Any],
+    parts: ServingParts,
     folder: str,
 ) -> None:
-    """Writes the SavedModel with its signatures; labels and threshold are also in assets.extra/model.json.
+    """Writes the SavedModel with its signatures; the task and what was decided are also in assets.extra/model.json.
 
     `forward` is `inference(model)`.
     """
-    serving = ServingModel(
-        forward,
-        model.variables,
-        transform_output.transform_features_layer(),
-        transform_output.raw_feature_spec()[settings.text_column],
-        text_column=settings.text_column,
-        labels=settings.labels,
-        threshold=threshold,
-        length_buckets=settings.length_buckets,
-    )
+    serving = head.serving(model, forward, facts, parts)
     tf.saved_model.save(serving, folder, signatures=serving.signatures())
     extra = Path(folder, "assets.extra")
     extra.mkdir(exist_ok=True)
-    facts = {"task": "binary", "labels": list(settings.labels), "threshold": threshold}
-    (extra / "model.json").write_text(json.dumps(facts), encoding="utf-8")
+    (extra / "model.json").write_text(json.dumps({**task.spec(), **facts}), encoding="utf-8")
 
 
-def _check_holdout(labels: np.ndarray, settings: Settings) -> None:
-    counts = {name: int((labels == index).sum()) for index, name in enumerate(settings.labels)}
-    if min(counts.values()) == 0:
+def _check_holdout(head: Head, holdout: Mapping[str, Any], training: dict[str, Any]) -> None:
+    fraction = training["holdout_fraction"]
+    if not len(holdout["num_tokens"]):
         raise UserError(
-            f"the held-out part of the training split has {counts} rows, but the threshold needs both classes:"
-            f" raise training.holdout_fraction (now {settings.training['holdout_fraction']}) or give more data"
+            "no row of the training split was held out for early stopping: raise training.holdout_fraction"
+            f" (now {fraction}) or give more data"
         )
+    head.check_holdout(holdout, fraction)
 
 
-def _callbacks(log_folder: str, steps: int, training: dict[str, Any]) -> list[tf_keras.callbacks.Callback]:
+def _callbacks(
+    log_folder: str, steps: int, training: dict[str, Any], watch: Watch
+) -> list[tf_keras.callbacks.Callback]:
     return [
         ReportProgress(steps, training["epochs"]),
         tf_keras.callbacks.TensorBoard(log_folder, write_graph=False, profile_batch=0),
-        keep_best(training["early_stopping_patience"]),
+        keep_best(watch, training["early_stopping_patience"]),
     ]
 
 
-def keep_best(patience: int) -> tf_keras.callbacks.Callback:
-    """Stops after `patience` epochs without a better held-out PR AUC; the best epoch's weights are kept in any case."""
-    return tf_keras.callbacks.EarlyStopping("val_pr_auc", mode="max", patience=patience, restore_best_weights=True)
-
-
-def _choose_threshold(
-    forward: Callable[[dict[str, tf.Tensor]], tf.Tensor], holdout: tf.data.Dataset, training: dict[str, Any]
-) -> Choice:
-    scored = [(labels.numpy(), forward(inputs).numpy()) for inputs, labels in holdout]
-    labels, probabilities = (np.concatenate([pair[i] for pair in scored])[:, 0] for i in (0, 1))
-    return choose_threshold(labels, probabilities, training["threshold"]["goal"], training["threshold"]["target"])
+def keep_best(watch: Watch, patience: int) -> tf_keras.callbacks.Callback:
+    """Stops after `patience` epochs that are not better on the held-out part; keeps the best epoch's weights always."""
+    return tf_keras.callbacks.EarlyStopping(watch.log, mode=watch.mode, patience=patience, restore_best_weights=True)

@@ -1,6 +1,7 @@
 """BERT's WordPiece in the graph: the vocabulary, and texts to piece ids."""
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,29 @@ from modules.text_normalization import normalize_bert_text
 
 # A longer word becomes [UNK], as in BERT's own tokenizer.
 MAX_WORD_BYTES = 100
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """How text becomes token ids: the tokens in order of their ids, casing, and the most tokens of one sequence."""
+
+    vocabulary: list[str]
+    lower_case: bool
+    max_seq_length: int
+
+    @staticmethod
+    def from_file(vocab_file: str, *, lower_case: bool, max_seq_length: int) -> "Tokenizer":
+        return Tokenizer(read_vocabulary(vocab_file), lower_case, max_seq_length)
+
+    @property
+    def cls(self) -> int:
+        """The id of [CLS]."""
+        return self.vocabulary.index("[CLS]")
+
+    @property
+    def sep(self) -> int:
+        """The id of [SEP]."""
+        return self.vocabulary.index("[SEP]")
 
 
 def wordpieces(text: tf.Tensor, vocabulary: list[str], *, lower_case: bool) -> tf.RaggedTensor:

@@ -53,8 +53,8 @@ def main() -> None:
 def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> None:
     """Check the data, train, judge and push.
 
-    CONFIG is a built-in configuration (reviews, quora) or the path of a YAML file. What did not change since an earlier
-    run is taken from the cache; a run that was killed goes on where it stopped.
+    CONFIG is a built-in configuration (reviews, quora, genres, entities, answers) or the path of a YAML file. What did
+    not change since an earlier run is taken from the cache; a run that was killed goes on where it stopped.
 
     \b
     Exit codes:
@@ -66,6 +66,7 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
       tfx-bert run reviews --set training.epochs=2
       tfx-bert run quora --set data.path=train.csv.zip
     """
+    from modules.tasks import task_class
     from pipeline.config_file import load_config
     from pipeline.run import EXIT_CODES
     from pipeline.run import run as run_pipeline
@@ -73,7 +74,8 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
     started = psutil.Process().create_time()
     record = run_pipeline(load_config(config, overrides), engine, verbose=verbose, started=started)
     if record.pushed_path:
-        click.echo(f'\nask it: tfx-bert predict --config {config} "your text"')
+        wanted = " ".join(f'"your {name}"' for name in task_class(record.task["task"]).inputs)
+        click.echo(f"\nask it: tfx-bert predict --config {config} {wanted}")
     _leave(EXIT_CODES[record.status])
 
 
@@ -84,7 +86,9 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing configuration.")
 def init(file: str, output: Path | None, force: bool) -> None:
-    """Look at a CSV or TSV, guess its columns, and write a configuration to edit.
+    """Look at a CSV or TSV, guess its task and columns, and write a configuration to edit.
+
+    Binary and multi-class labels, BIO tags, and questions with answers are recognised.
 
     \b
     Example:
@@ -107,13 +111,15 @@ def init(file: str, output: Path | None, force: bool) -> None:
 def predict(texts: tuple[str, ...], output: Path | None, config: str | None, verbose: bool) -> None:
     """Ask the last pushed model, in this process.
 
-    Texts given on the command line are answered as a table. With -o, the one argument is a CSV (or TSV) with the
-    configuration's text column; the answers are written as its id column (or the row number, from 1), label and
-    probability of the positive class, in the file's order.
+    Texts given on the command line are answered one by one; a model that answers questions takes two each, question and
+    context. With -o, the one argument is a CSV (or TSV) with the configuration's columns (raw text in a column named
+    text will do for entities); the answers are written with its id column (or the row number, from 1), in the file's
+    order.
 
     \b
     Examples:
       tfx-bert predict "A joy from start to finish." "Two hours I will never get back."
+      tfx-bert predict "Who keeps the lighthouse?" "$(cat lighthouse.txt)" --config answers
       tfx-bert predict questions.csv -o answers.csv
     """
     from pipeline.predict import predict_file, predict_texts
@@ -168,6 +174,37 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
         console.print(f"pushed to {chosen.pushed_path}")
     for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
         console.print(f"  {_escaped(line)}")
+
+
+@cli.group()
+def data() -> None:
+    """Data sets."""
+
+
+@data.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The CSV file to write."
+)
+def convert(source: Path, output: Path) -> None:
+    """Turn a CoNLL or SQuAD file into a CSV that `tfx-bert init` and `run` take.
+
+    \b
+    SOURCE is
+      *.json      SQuAD 1.1 or 2.0: questions, contexts, answers
+      any other   CoNLL: a token and its tag on a line (the first and the last column), a blank line after a
+                  sentence; IOB1, BIO, BILOU and IOBES tags become BIO
+    \b
+    Examples:
+      tfx-bert data convert train.conll -o train.csv && tfx-bert init train.csv
+      tfx-bert data convert squad.json -o squad.csv && tfx-bert init squad.csv
+    """
+    from data.convert import convert as convert_file
+
+    converted = convert_file(source, output)
+    for note in converted.notes:
+        click.echo(note)
+    click.echo(f"wrote {converted.rows:,} rows to {output}")
 
 
 @cli.group()

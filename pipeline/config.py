@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from modules.tasks import TASKS, task_class
+from modules.tasks.task import Task, TaskOptions
 
 # By its full name: the short name DirectRunner would first try to download and start Prism, a program of Beam's.
 IN_MEMORY_BEAM = (
@@ -15,6 +30,18 @@ IN_MEMORY_BEAM = (
 )
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# Roles that a row of any task may have, beside the task's own.
+COMMON_ROLES = ("id", "group")
+
+
+def _known_task(value: str) -> str:
+    if value not in TASKS:
+        near = difflib.get_close_matches(value, TASKS, 1)
+        raise ValueError(f"it should be one of {', '.join(TASKS)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return value
+
+
+TaskName = Annotated[str, AfterValidator(_known_task)]
 
 
 class Section(BaseModel):
@@ -32,20 +59,27 @@ class MinimumRows(Section):
 
 
 class DataConfig(Section):
-    """Where the labelled text is, which columns matter, and how its rows are shared out."""
+    """Where the data are, which columns matter, and how the rows are shared out."""
 
     path: str = Field(description="a .csv or .tsv file (also .gz, .bz2, .zip), or package://PACKAGE/FILE")
+    eval_path: str | None = Field(None, description="the eval split's own file; without it, `splits` parts `path`")
     format: Literal["csv", "tsv"] = Field("csv", description="csv: RFC 4180; tsv: tabs, no quoting")
-    text_column: str = "text"
-    label_column: str = "label"
-    id_column: str | None = Field(None, description="unique per row; splits and predictions are keyed by it")
-    labels: tuple[str, str] = Field(description="the two labels, the negative class first")
+    columns: dict[str, str] = Field(
+        {},
+        description="the column of each role where it has another name: the task's roles (text and label, say); id: "
+        "unique per row; group: rows of one group stay in one split",
+    )
+    labels: tuple[str, ...] | None = Field(
+        None, description="binary: the two labels, the negative class first; else those of the data, unless given"
+    )
     ignore_labels: tuple[str, ...] = Field((), description="rows with these labels are left out and counted")
     splits: SplitFractions = Field(SplitFractions(train=0.8, eval=0.2), description="chosen by a stable hash")
     sample: SplitFractions | None = Field(
         None, description="stratified: train is a fraction of all rows, eval a fraction of what train leaves"
     )
-    on_bad_rows: Literal["error", "quarantine"] = "error"
+    on_bad_rows: Literal["error", "quarantine"] | None = Field(
+        None, description="error, but for question_answering quarantine, unless given"
+    )
     min_rows: MinimumRows = MinimumRows()
     schema_file: str | None = Field(None, description="a frozen schema.pbtxt; without it the schema is inferred")
 
@@ -61,9 +95,10 @@ class DataConfig(Section):
 
     @field_validator("labels")
     @classmethod
-    def _labels_differ(cls, value: tuple[str, str]) -> tuple[str, str]:
-        if value[0] == value[1]:
-            raise ValueError(f"the two labels must differ, both are {value[0]!r}")
+    def _labels_differ(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        double = [label for label, n in Counter(value or ()).items() if n > 1]
+        if double:
+            raise ValueError(f"the labels must differ, {', '.join(map(repr, double))} is there more than once")
         return value
 
     @field_validator("splits")
@@ -75,12 +110,11 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
-        both = sorted(set(self.labels) & set(self.ignore_labels))
+        both = sorted(set(self.labels or ()) & set(self.ignore_labels))
         if both:
             raise ValueError(f"{both} cannot be in labels and in ignore_labels")
-        columns = [c for c in (self.text_column, self.label_column, self.id_column) if c is not None]
-        if len(set(columns)) < len(columns):
-            raise ValueError(f"text_column, label_column and id_column must be different columns, they are {columns}")
+        if self.eval_path is not None and self.sample is not None:
+            raise ValueError("sample parts one file, so it cannot go with eval_path")
         return self
 
 
@@ -100,19 +134,6 @@ class PreprocessingConfig(Section):
     lower_case: bool | None = None
 
 
-class ThresholdConfig(Section):
-    """How the decision threshold is chosen on the held-out part of the training split."""
-
-    goal: Literal["best_f1", "precision_at_recall", "recall_at_precision"] = "best_f1"
-    target: Fraction | None = Field(None, description="the recall (or precision) to keep; none for best_f1")
-
-    @model_validator(mode="after")
-    def _target_fits_goal(self) -> ThresholdConfig:
-        if (self.goal == "best_f1") != (self.target is None):
-            raise ValueError("target is needed for precision_at_recall and recall_at_precision, and for them alone")
-        return self
-
-
 class TrainingConfig(Section):
     """Fine-tuning; the whole encoder is trained."""
 
@@ -122,9 +143,8 @@ class TrainingConfig(Section):
     warmup_fraction: Share = Field(0.1, description="of all steps; the rate then falls linearly to 0")
     weight_decay: Share = 0.01
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    early_stopping_patience: int = Field(1, ge=0, description="epochs without a better held-out PR AUC")
-    holdout_fraction: Fraction = Field(0.1, description="of the training split: early stopping and threshold")
-    threshold: ThresholdConfig = ThresholdConfig()
+    early_stopping_patience: int = Field(1, ge=0, description="epochs that are not better on the held-out part")
+    holdout_fraction: Fraction = Field(0.1, description="of the training split: early stopping and thresholds")
     mixed_precision: Literal["none", "float16", "bfloat16"] = Field(
         "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"
     )
@@ -132,15 +152,16 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """What a model must reach to be pushed; precision and recall are taken at the model's own threshold."""
+    """What a model must reach to be pushed; the task says which metrics there are, and bounds for some of them."""
 
-    min_precision: Share = 0.5
-    min_recall: Share = 0.5
-    max_pr_auc_drop: Share = Field(0.01, description="against the blessed model in production")
+    min: dict[str, Share] = Field({}, description="lower bounds by metric, beside those of the task")
+    max_drop: dict[str, Share] = Field(
+        {}, description="by metric, the most it may lose against the blessed model in production"
+    )
     length_buckets: tuple[int, ...] = Field(
         (10, 20, 30), description="in words: the first word count of each next slice"
     )
-    slices: tuple[Literal["length_bucket", "first_word"], ...] = ("length_bucket",)
+    slices: tuple[str, ...] | None = Field(None, description="length_bucket, first_word, and what the task adds")
 
     @field_validator("length_buckets")
     @classmethod
@@ -167,6 +188,8 @@ class Config(Section):
     """One pipeline: everything that can be set."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    task: TaskName = Field("binary", description=f"one of {', '.join(TASKS)}")
+    task_options: SerializeAsAny[TaskOptions] = TaskOptions()
     data: DataConfig
     encoder: EncoderConfig = EncoderConfig()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
@@ -174,6 +197,44 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Config:
+        problems = [*self._column_problems(), *self._evaluation_problems(), *self.make_task().problems()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _column_problems(self) -> list[str]:
+        roles = task_class(self.task).roles
+        unknown = [role for role in self.data.columns if role not in (*roles, *COMMON_ROLES)]
+        if unknown:
+            known = ", ".join((*roles, *COMMON_ROLES))
+            return [
+                f"data.columns.{role}: the task {self.task} has no such role; known are {known}" for role in unknown
+            ]
+        columns = {**roles, **self.data.columns}
+        columns.pop("group", None)  # a group may be any column, the text say
+        double = [column for column, n in Counter(columns.values()).items() if n > 1]
+        return [f"data.columns: {column!r} cannot be two of {', '.join(columns)}" for column in double]
+
+    def _evaluation_problems(self) -> list[str]:
+        task = task_class(self.task)
+        found = []
+        for section, given in (("min", self.evaluation.min), ("max_drop", self.evaluation.max_drop)):
+            unknown = [name for name in given if name not in task.metrics]
+            known = ", ".join(task.metrics)
+            found += [f"evaluation.{section}.{name}: the task {self.task} has the metrics {known}" for name in unknown]
+        unknown = [name for name in self.evaluation.slices or () if name not in task.slices]
+        return found + [
+            f"evaluation.slices: {name!r} is none; the task {self.task} has {', '.join(task.slices)}"
+            for name in unknown
+        ]
+
+    def make_task(self, labels: Sequence[str] | None = None) -> Task:
+        """The task with its columns and options; `labels` are those found in the data, where none are configured."""
+        roles = {role: column for role, column in self.data.columns.items() if role not in COMMON_ROLES}
+        return task_class(self.task)(roles, self.data.labels if labels is None else labels, self.task_options)
 
     @property
     def artifact_root(self) -> Path:
@@ -186,3 +247,9 @@ class Config(Section):
     @property
     def push_folder(self) -> Path:
         return Path(self.push.folder or self.artifact_root / "serving" / self.name)
+
+
+def config_class(task: str) -> type[Config]:
+    """The configuration of a task: with the task's own options under `task_options`."""
+    options = task_class(task).Options
+    return create_model("Config", __base__=Config, task_options=(options, options()))

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from data.encoders import BUILT_IN as BUILT_IN_ENCODERS
 from data.errors import UserError
-from pipeline.config import Config
+from modules.tasks import TASKS
+from pipeline.config import Config, config_class
 
 BUILT_IN_FOLDER = Path(__file__).parent / "configs"
 
@@ -46,10 +47,11 @@ def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = 
         problem = _apply(values, override, base)
         if problem:
             problems.append(problem)
+    model = _model_for(values.get("task"))
     try:
-        config = Config.model_validate(values)
+        config = model.model_validate(values)
     except ValidationError as error:
-        problems += _explain(error)
+        problems += _explain(error, model)
     if problems:
         raise ConfigError(f"{source}: {_count(len(problems), 'problem')}\n" + "\n".join(f"  {p}" for p in problems))
     return _with_absolute_root(config, folder)
@@ -76,6 +78,7 @@ def _read_yaml(path: Path, source: str) -> dict[str, Any]:
 
 _PATH_KEYS = (
     ("data", "path"),
+    ("data", "eval_path"),
     ("data", "schema_file"),
     ("preprocessing", "vocab_file"),
     ("push", "folder"),
@@ -134,11 +137,16 @@ def _merge(into: dict[str, Any], extra: dict[str, Any]) -> None:
             into[key] = value
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
+def _model_for(task: Any) -> type[Config]:
+    """The configuration with that task's options; the binary one's where the task is missing or unknown."""
+    return config_class(task if isinstance(task, str) and task in TASKS else "binary")
+
+
+def _explain(error: ValidationError, model: type[Config]) -> Iterator[str]:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
+            known = _known_keys(model, problem["loc"][:-1])
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, 1)
             yield f"{key}: unknown key" + (
                 f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
@@ -149,11 +157,12 @@ def _explain(error: ValidationError) -> Iterator[str]:
             message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
             value = problem["input"]
             shown = "" if isinstance(value, dict) else f" is {value!r}"
-            yield f"{key or 'the file'}{shown}: {message}"
+            # What the whole configuration finds wrong with its parts is one problem a line, each naming its key.
+            yield from [f"{key}{shown}: {message}"] if key else message.split("\n")
 
 
-def _known_keys(location: Sequence[int | str]) -> list[str]:
-    model: Any = Config
+def _known_keys(config: type[Config], location: Sequence[int | str]) -> list[str]:
+    model: Any = config
     for part in location:
         annotation = model.model_fields[str(part)].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]

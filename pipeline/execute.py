@@ -13,8 +13,9 @@ from data.staging import Staged
 from modules.atomic_pusher import versions
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
+from modules.tasks import task_from
 from modules.trainer import RECORD
-from modules.wordpiece import read_vocabulary
+from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results
 from pipeline.config import Config
 from pipeline.eval_config import build_eval_config
@@ -47,7 +48,8 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
 
 def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
     """The configuration as the plain values that `create_pipeline` takes."""
-    tokens, lower_case = _vocabulary(config, encoder)
+    task = config.make_task(staged.labels)
+    tokenizer = _tokenizer(config, encoder)
     return create_pipeline(
         name=config.name,
         root=str(config.artifact_root / "artifacts"),
@@ -57,31 +59,38 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
         schema_file=config.data.schema_file,
         min_rows=json.dumps(config.data.min_rows.model_dump()),
         preprocessing={
-            "text_column": config.data.text_column,
-            "label_column": config.data.label_column,
-            "vocab_file": str(keep_vocabulary(tokens, config.artifact_root)),
-            "lower_case": lower_case,
-            "max_seq_length": config.preprocessing.max_seq_length,
+            "module": task.preprocessing,
+            "columns": task.columns,
+            "labels": list(staged.labels),
+            "options": task.options.model_dump(),
+            "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
+            "lower_case": tokenizer.lower_case,
+            "max_seq_length": tokenizer.max_seq_length,
         },
         trainer={
+            "task": task.spec(),
             "encoder": encoder,
             "encoder_fingerprint": encoder_fingerprint(encoder),
-            "text_column": config.data.text_column,
-            "label_column": config.data.label_column,
-            "labels": list(config.data.labels),
+            "cls": tokenizer.cls,
+            "sep": tokenizer.sep,
+            "max_seq_length": tokenizer.max_seq_length,
             "length_buckets": list(config.evaluation.length_buckets),
             "training": config.training.model_dump(),
         },
         eval_config=build_eval_config(
-            label_column=config.data.label_column,
-            min_precision=config.evaluation.min_precision,
-            min_recall=config.evaluation.min_recall,
-            max_pr_auc_drop=config.evaluation.max_pr_auc_drop,
+            task,
+            least=config.evaluation.min,
+            max_drop=config.evaluation.max_drop,
             slices=config.evaluation.slices,
         ),
         push_folder=str(config.push_folder),
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
+        task_modules={
+            "Transform": [task.preprocessing],
+            "Trainer": [type(task).__module__],
+            "Evaluator": task.metric_modules,
+        },
     )
 
 
@@ -104,15 +113,18 @@ def _run(
     return readers[0] if readers else None
 
 
-def _vocabulary(config: Config, encoder: str) -> tuple[list[str], bool]:
-    """The encoder's own, unless the configuration sets them."""
-    file, lower_case = config.preprocessing.vocab_file, config.preprocessing.lower_case
+def _tokenizer(config: Config, encoder: str) -> Tokenizer:
+    """The encoder's own vocabulary and casing, unless the configuration sets them."""
+    settings = config.preprocessing
+    file, lower_case = settings.vocab_file, settings.lower_case
     if file is not None and not Path(file).is_file():
         raise UserError(f"preprocessing.vocab_file {file!r} is not a file: give a vocab.txt, one token a line")
-    if file is not None and lower_case is not None:
-        return read_vocabulary(file), lower_case
-    tokens, lower = vocabulary(encoder)
-    return (read_vocabulary(file) if file else tokens), (lower if lower_case is None else lower_case)
+    tokens = read_vocabulary(file) if file is not None else []
+    if file is None or lower_case is None:
+        own_tokens, own_case = vocabulary(encoder)
+        tokens = tokens or own_tokens
+        lower_case = own_case if lower_case is None else lower_case
+    return Tokenizer(tokens, lower_case, settings.max_seq_length)
 
 
 def _pushed_is_stale(reader: RunReader, config: Config) -> bool:
@@ -129,8 +141,9 @@ def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
     trainer, evaluator, pusher = (reader.node(name) for name in ("Trainer", "Evaluator", "Pusher"))
     training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
     record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
-    record.threshold = training["threshold"]["threshold"]
-    record.metrics, record.slices = results.read_metrics(evaluator.outputs["evaluation"].uri)
+    record.threshold = training["facts"].get("threshold")
+    task = task_from(record.task)
+    record.metrics, record.slices, record.confusion = results.read_metrics(evaluator.outputs["evaluation"].uri, task)
     record.blessed = evaluator.outputs["blessing"].custom_properties[BLESSED].int_value == 1
     record.failures = results.read_failures(evaluator.outputs["evaluation"].uri)
     pushed = pusher.outputs["pushed_model"].custom_properties

@@ -6,39 +6,46 @@ depends on, so that editing `modules/trainer.py` reruns the Trainer, and does no
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 OWN_PACKAGES = ("data", "modules")
+# The tasks import these in functions that no component calls: for `tfx-bert init`, the eval config and the terminal.
+OF_NO_COMPONENT = ("data.inspect_csv", "modules.tasks.gates", "modules.tasks.tables")
 ROOT = Path(__file__).parents[1]
 
 
-def fingerprint(module: str | None, packages: Iterable[str]) -> str:
-    """Hex digest of the sources of `module` and all of our own modules it imports, and of these packages' versions."""
+def fingerprint(modules: Iterable[str], packages: Iterable[str]) -> str:
+    """Hex digest of the sources of `modules` and of all our own that they import, and of these packages' versions."""
     digest = hashlib.sha256()
-    for name in sorted(own_imports(module) if module else ()):
+    for name in sorted(own_imports(modules)):
         digest.update(name.encode() + b"\0" + _source(name).read_bytes() + b"\0")
     for package in sorted(packages):
         digest.update(f"{package}=={version(package)}\0".encode())
     return digest.hexdigest()
 
 
-def own_imports(module: str) -> set[str]:
-    """`module` and every module of `data` and `modules` that it imports, directly or through others."""
+def own_imports(modules: Iterable[str]) -> set[str]:
+    """`modules` and every module of `data` and `modules` that they import, directly or through others.
+
+    The packages that a module is in, whose `__init__.py` is run before it, are among them.
+    """
     found: set[str] = set()
-    waiting = [module]
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found and name.partition(".")[0] in OWN_PACKAGES and _source(name).is_file():
-            found.add(name)
-            waiting += _imported(ast.parse(_source(name).read_bytes()))
+        package = name.partition(".")[0]
+        if name in found or name in OF_NO_COMPONENT or package not in OWN_PACKAGES or not _source(name).is_file():
+            continue
+        found.add(name)
+        waiting += [name.rpartition(".")[0], *_imported(ast.parse(_source(name).read_bytes()))]
     return found
 
 
-def _imported(tree: ast.Module) -> list[str]:
+def _imported(tree: ast.AST) -> list[str]:
     names = []
-    for node in ast.walk(tree):
+    for node in _run_nodes(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -46,5 +53,15 @@ def _imported(tree: ast.Module) -> list[str]:
     return names
 
 
+def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`, which never run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _run_nodes(node)
+
+
 def _source(name: str) -> Path:
-    return ROOT / (name.replace(".", "/") + ".py")
+    path = ROOT / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -33,17 +33,20 @@ from pipeline.fingerprint import ROOT, fingerprint
 
 SPLITS = ("train", "eval")
 
-# Component: the module it loads, and the packages whose versions its result depends on.
-DEPENDS_ON: dict[str, tuple[str | None, tuple[str, ...]]] = {
-    "CsvExampleGen": (None, ("tfx", "tfx-bsl")),
-    "StatisticsGen": (None, ("tensorflow-data-validation",)),
-    "SchemaGen": (None, ("tensorflow-data-validation",)),
-    "ExampleValidator": (None, ("tensorflow-data-validation",)),
-    "DataGate": ("modules.data_gate", ()),
-    "Transform": ("modules.preprocessing", ("tensorflow", "tensorflow-text", "tensorflow-transform")),
-    "Trainer": ("modules.trainer", ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn")),
-    "Evaluator": (None, ("tensorflow-model-analysis",)),
-    "Pusher": ("modules.atomic_pusher", ("tfx",)),
+# Component: the modules it loads beside the task's, and the packages whose versions its result depends on.
+DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "CsvExampleGen": ((), ("tfx", "tfx-bsl")),
+    "StatisticsGen": ((), ("tensorflow-data-validation",)),
+    "SchemaGen": ((), ("tensorflow-data-validation",)),
+    "ExampleValidator": ((), ("tensorflow-data-validation",)),
+    "DataGate": (("modules.data_gate",), ()),
+    "Transform": (("modules.preprocessing",), ("tensorflow", "tensorflow-text", "tensorflow-transform")),
+    "Trainer": (
+        ("modules.trainer",),
+        ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn"),
+    ),
+    "Evaluator": ((), ("tensorflow-model-analysis",)),
+    "Pusher": (("modules.atomic_pusher",), ("tfx",)),
 }
 
 
@@ -62,6 +65,7 @@ def create_pipeline(
     push_folder: str,
     beam_args: Sequence[str],
     cache: bool,
+    task_modules: Mapping[str, Sequence[str]],
 ) -> Pipeline:
     """Builds the pipeline from plain values.
 
@@ -73,6 +77,7 @@ def create_pipeline(
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
       push_folder: TF Serving's model_base_path.
+      task_modules: by component, what it loads of the task.
     """
     splits = Input(splits=[Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS])
     # Reads the checked, already split rows.
@@ -92,7 +97,11 @@ def create_pipeline(
     example_validator = ExampleValidator(statistics=statistics, schema=schema)
     # Stops it: on anomalies, on lost rows, on too few.
     gate = DataGate(
-        anomalies=example_validator.outputs["anomalies"], statistics=statistics, manifest=manifest, min_rows=min_rows
+        anomalies=example_validator.outputs["anomalies"],
+        statistics=statistics,
+        manifest=manifest,
+        min_rows=min_rows,
+        schema_is_inferred=int(schema_file is None),
     )
     # Tokenizes in a graph that training and serving share.
     transform = Transform(
@@ -146,7 +155,10 @@ def create_pipeline(
     ]
     for component in components:
         if isinstance(component, BaseComponent):
-            component.exec_properties["depends_on"] = fingerprint(*DEPENDS_ON[component.id])
+            modules, packages = DEPENDS_ON[component.id]
+            component.exec_properties["depends_on"] = fingerprint(
+                [*modules, *task_modules.get(component.id, ())], packages
+            )
     return Pipeline(
         pipeline_name=name,
         pipeline_root=root,

@@ -1,45 +1,49 @@
 """`tfx-bert predict`: texts or a CSV file in, the last pushed model's answers out."""
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from data.csv_check import open_records
 from data.csv_records import Fault
 from data.csv_source import locate, open_lines
 from data.errors import DataError, UserError
+from modules.tasks.task import Answer, Task
 from pipeline.quiet import noise_to, own_stdout
 from pipeline.records import read_records
 from pipeline.roots import artifact_roots
 from pipeline.view import console as new_console
-from serving.predictor import Answer, Predictor, latest_version
+from serving.predictor import Predictor, latest_version, read_task
 
 SHOWN_FAULTS = 20
 
 
 def predict_texts(texts: Sequence[str], config: str | None, verbose: bool) -> RenderableType:
-    """A table with one row a text, and which model answered, positive from which probability on."""
+    """The answers, and which model gave them."""
     settings, folder = _last_pushed(config)
-    threshold = _threshold(folder)
+    task, facts = read_task(folder)
+    requests = _requests(texts, task)
     with _quiet(folder, verbose):
-        answers = Predictor(folder).answer(texts)
-    positive = escape(settings["data"]["labels"][1])
-    table = Table(box=None, pad_edge=False)
-    table.add_column("label", style="bold")
-    table.add_column(f"p({positive})", justify="right")
-    table.add_column("text")
-    for text, answer in zip(texts, answers, strict=True):
-        table.add_row(escape(answer.label), f"{answer.probability:.4f}", escape(text))
-    return Group(table, f"[dim]{settings['name']} {folder.name}: {positive} from {threshold:.3f}[/]")
+        answers = Predictor(folder).answer(requests)
+    threshold = f", {task.labels[1]} from {facts['threshold']:.3f}" if task.labels and "threshold" in facts else ""
+    about = f"[dim]{escape(settings['name'])} {folder.name}{escape(threshold)}[/]"
+    return Group(task.show(requests, answers), about)
+
+
+def _requests(texts: Sequence[str], task: Task) -> list[tuple[str, ...]]:
+    """Each request is as many texts as the task has inputs."""
+    width = len(task.inputs)
+    if len(texts) % width:
+        wanted = " and a ".join(task.inputs)
+        raise UserError(f"the model wants a {wanted}, {len(texts)} texts were given: quote each one")
+    return [tuple(texts[at : at + width]) for at in range(0, len(texts), width)]
 
 
 def predict_file(source: Path, output: Path, config: str | None, verbose: bool) -> int:
@@ -49,55 +53,70 @@ def predict_file(source: Path, output: Path, config: str | None, verbose: bool) 
       DataError: where a row cannot be read, listing the first of them; nothing is written then.
     """
     settings, folder = _last_pushed(config)
-    data = settings["data"]
+    task, _ = read_task(folder)
+    id_column = settings["data"]["columns"].get("id")
+    table = _Table(source, _format_of(source, settings["data"]["format"]), task.request_columns(), id_column)
     if not output.absolute().parent.is_dir():
         raise UserError(f"-o {output}: the folder {output.absolute().parent} does not exist")
-    rows = sum(1 for _ in _read(source, data))
+    rows = sum(1 for _ in _read(table))
     partial = output.with_name(output.name + ".partial")
     try:
         with _quiet(folder, verbose) as console, open(partial, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([data["id_column"] or "row", "label", "probability"])
-            answers = _answers(Predictor(folder), _read(source, data))
+            writer.writerow([id_column or "row", *task.answer_columns])
+            answers = _answers(Predictor(folder), _read(table))
             for row_id, answer in track(answers, "predicting", total=rows, console=console, transient=True):
-                writer.writerow([row_id, answer.label, f"{answer.probability:.6f}"])
+                writer.writerow([row_id, *answer.cells])
         os.replace(partial, output)
     finally:
         partial.unlink(missing_ok=True)
     return rows
 
 
-def _answers(predictor: Predictor, rows: Iterator[tuple[str, str]]) -> Iterator[tuple[str, Answer]]:
+def _answers(predictor: Predictor, rows: Iterator[tuple[str, list[str]]]) -> Iterator[tuple[str, Answer]]:
     """Pairs ids with answers; only one batch of ids waits for its answers."""
     waiting: list[str] = []
 
-    def texts() -> Iterator[str]:
-        for row_id, text in rows:
+    def requests() -> Iterator[list[str]]:
+        for row_id, request in rows:
             waiting.append(row_id)
-            yield text
+            yield request
 
-    for answer in predictor.answer_stream(texts()):
+    for answer in predictor.answer_stream(requests()):
         yield waiting.pop(0), answer
 
 
-def _read(source: Path, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Id (or row number) and text of each row; faults are collected and raised together at the end."""
+class _Table(NamedTuple):
+    """A file to answer, and which of its columns make a request."""
+
+    source: Path
+    format: Literal["csv", "tsv"]
+    columns: list[tuple[str, ...]]
+    id_column: str | None
+
+
+def _read(table: _Table) -> Iterator[tuple[str, list[str]]]:
+    """Id (or row number) and request of each row; faults are collected and raised together at the end."""
     faults: list[Fault] = []
+    source = table.source
     with open_lines(locate(str(source))) as lines:
-        records = open_records(lines, str(source), _format_of(source, data["format"]))
+        records = open_records(lines, str(source), table.format)
         rows = iter(records)
         header = next(rows, None)
         if not isinstance(header, list):
             raise DataError(f"{source}: the header cannot be read: {header.reason if header else 'there is none'}")
-        text_at = _column(header, data["text_column"], "data.text_column", source)
-        id_at = _column(header, data["id_column"], "data.id_column", source) if data["id_column"] else None
+        at = [_column(header, names, source) for names in table.columns]
+        id_at = _column(header, (table.id_column,), source) if table.id_column else None
         for number, fields in enumerate(rows, 1):
             if isinstance(fields, Fault):
                 faults.append(fields)
-            elif not fields[text_at].strip():
-                faults.append(Fault(records.line, f"column {data['text_column']!r} is empty", ""))
+                continue
+            request = [fields[index] for index in at]
+            empty = [header[index] for index in at if not fields[index].strip()]
+            if empty:
+                faults.append(Fault(records.line, f"column {empty[0]!r} is empty", ""))
             elif not faults:
-                yield fields[id_at] if id_at is not None else str(number), fields[text_at]
+                yield fields[id_at] if id_at is not None else str(number), request
     if faults:
         listed = [f"{source}:{fault.line}: {fault.reason}" for fault in faults[:SHOWN_FAULTS]]
         more = [f"and {len(faults) - SHOWN_FAULTS:,} more"] if len(faults) > SHOWN_FAULTS else []
@@ -112,10 +131,12 @@ def _format_of(source: Path, trained_on: Literal["csv", "tsv"]) -> Literal["csv"
     return "csv" if ".csv" in suffixes else trained_on
 
 
-def _column(header: list[str], name: str, key: str, source: Path) -> int:
-    if name not in header:
-        raise DataError(f"{source}: no column {name!r} ({key} of the model's configuration); the header has {header}")
-    return header.index(name)
+def _column(header: list[str], names: Sequence[str], source: Path) -> int:
+    for name in names:
+        if name in header:
+            return header.index(name)
+    wanted = " or ".join(map(repr, names))
+    raise DataError(f"{source}: no column {wanted} (data.columns of the model's configuration); it has {header}")
 
 
 def _last_pushed(config: str | None) -> tuple[dict[str, Any], Path]:
@@ -126,12 +147,6 @@ def _last_pushed(config: str | None) -> tuple[dict[str, Any], Path]:
         other = "" if config else ", or say whose model with --config YOUR.yaml"
         raise UserError(f"no pushed model {where}: train one with tfx-bert run {config or 'reviews'}{other}")
     return records[0].settings, latest_version(Path(str(records[0].pushed_path)).parent)
-
-
-def _threshold(version_folder: Path) -> float:
-    """The decision threshold that the exporter wrote beside the model."""
-    facts = json.loads((version_folder / "assets.extra" / "model.json").read_bytes())
-    return float(facts["threshold"])
 
 
 @contextmanager

@@ -10,18 +10,17 @@ from pipeline.config import Config
 
 def source_of(config: Config) -> Source:
     """The `data` section as the checker's own plain values."""
-    data = config.data
+    data, task = config.data, config.make_task()
     return Source(
         path=data.path,
+        eval_path=data.eval_path,
         format=data.format,
-        text=data.text_column,
-        label=data.label_column,
-        id=data.id_column,
-        labels=data.labels,
-        ignore_labels=data.ignore_labels,
+        rules=task.row_rules(data.ignore_labels),
+        id=data.columns.get("id"),
+        group=data.columns.get("group"),
         splits=data.splits.model_dump(),
         sample=data.sample.model_dump() if data.sample else None,
-        on_bad_rows=data.on_bad_rows,
+        on_bad_rows=data.on_bad_rows or task.on_bad_rows,
         min_rows=data.min_rows.model_dump(),
     )
 

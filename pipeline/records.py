@@ -21,7 +21,8 @@ class RunRecord:
 
     status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), failed or
     interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
-    was cached. metrics: overall on the eval split. peak_mib: of the process and its children together.
+    was cached. task: its spec. metrics: overall on the eval split; slices: by slice and by class. confusion: the most
+    frequent mistakes, where the task has classes. peak_mib: of the process and its children together.
     """
 
     id: str
@@ -29,6 +30,7 @@ class RunRecord:
     engine: str
     settings: dict[str, Any]
     started: float
+    task: dict[str, Any] = field(default_factory=dict)
     pid: int = field(default_factory=os.getpid)
     status: str = "running"
     seconds: float = 0.0
@@ -38,6 +40,7 @@ class RunRecord:
     components: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
     slices: list[dict[str, Any]] = field(default_factory=list)
+    confusion: list[dict[str, Any]] = field(default_factory=list)
     threshold: float | None = None
     blessed: bool | None = None
     failures: list[str] = field(default_factory=list)

@@ -1,38 +1,77 @@
 """What Evaluator found: metrics overall and by slice, and in words why a model was not good enough."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.experimental import dataframe
-from tensorflow_model_analysis.proto import validation_result_pb2
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 
+from modules.tasks.task import Task
 from pipeline.eval_config import CANDIDATE
 
-METRICS = ("example_count", "mean_label", "roc_auc", "pr_auc", "precision", "recall", "f1", "accuracy")
+SHOWN_MISTAKES = 20
+COUNT = "example_count"
+# How many of a class there are, in modules.class_metrics.
+GOLD = "gold"
 
 
-def read_metrics(evaluation_uri: str) -> tuple[dict[str, float | None], list[dict[str, Any]]]:
-    """The candidate's metrics: overall by name, and one dict a slice with `slice` and the same names.
+class Metrics(NamedTuple):
+    """What Evaluator found of the candidate.
 
-    None where a metric cannot be computed: precision without positive answers, areas where all labels are equal.
+    `overall`: by name. `slices`: one dict a slice or class with its name under `slice`. `confusion`: the most frequent
+    mistakes, dicts of truth, answer and rows. None stands where a metric cannot be computed: precision without positive
+    answers, areas where all labels are equal.
     """
-    table = dataframe.metrics_as_dataframes(tfma.load_metrics(evaluation_uri)).double_value
-    names = table["metric_keys"]
-    wanted = names["name"].isin(METRICS) & (names["is_diff"] != True)  # noqa: E712 - NaN where there is no baseline
-    if "model_name" in names and names["model_name"].notna().any():
-        wanted &= names["model_name"].isin([CANDIDATE, ""])
-    by_slice: dict[str, dict[str, Any]] = {}
-    for _, row in table[wanted].iterrows():
-        keys = {key: _text(value) for key, value in row["slices"].items() if key != "Overall" and not _missing(value)}
-        name = ", ".join(f"{key} {value}" for key, value in sorted(keys.items()))
-        metrics = by_slice.setdefault(name, {"slice": name})
-        metrics[row["metric_keys"]["name"]] = float(row["metric_values"]["double_value"])
-    for metrics in by_slice.values():
-        _leave_out_undefined(metrics)
-    overall = by_slice.pop("", {})
+
+    overall: dict[str, float | None]
+    slices: list[dict[str, Any]]
+    confusion: list[dict[str, Any]]
+
+
+def read_metrics(evaluation_uri: str, task: Task) -> Metrics:
+    """Reads the metrics that the task names; what they say of one class, under names like "f1/PER", is its own row."""
+    rows: dict[str, dict[str, Any]] = {}
+    for metrics in tfma.load_metrics(evaluation_uri):
+        keys = [(key.column, _slice_value(key)) for key in metrics.slice_key.single_slice_keys]
+        where = ", ".join(f"{column} {value}" for column, value in sorted(keys))
+        for pair in metrics.metric_keys_and_values:
+            if pair.key.is_diff or pair.key.model_name not in ("", CANDIDATE):
+                continue
+            name, _, of_class = pair.key.name.partition("/")
+            name = COUNT if name == GOLD else name
+            if name not in (*task.metrics, COUNT, _MEAN_LABEL) or (of_class and where):
+                continue
+            label = f"{task.classes} {of_class}" if of_class else where
+            rows.setdefault(label, {"slice": label})[name] = float(pair.value.double_value.value)
+    for found in rows.values():
+        _leave_out_undefined(found)
+    overall = rows.pop("", {})
     overall.pop("slice", None)
-    return overall, [by_slice[name] for name in sorted(by_slice)]
+    return Metrics(overall, [rows[name] for name in sorted(rows)], _read_mistakes(evaluation_uri, task.labels or ()))
+
+
+_MEAN_LABEL = "mean_label"
+
+
+def _read_mistakes(evaluation_uri: str, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The most frequent mistakes on the whole split, where the evaluation has a confusion matrix of several classes."""
+    found: list[dict[str, Any]] = []
+    for plots in tfma.load_plots(evaluation_uri):
+        for pair in () if plots.slice_key.single_slice_keys else plots.plot_keys_and_values:
+            if pair.key.model_name not in ("", CANDIDATE):
+                continue
+            for matrix in pair.value.multi_class_confusion_matrix_at_thresholds.matrices[:1]:
+                found += [
+                    {
+                        "truth": labels[entry.actual_class_id],
+                        "answer": labels[entry.predicted_class_id],
+                        "rows": int(entry.num_weighted_examples),
+                    }
+                    for entry in matrix.entries
+                    if entry.actual_class_id != entry.predicted_class_id
+                ]
+    return sorted(found, key=lambda mistake: -mistake["rows"])[:SHOWN_MISTAKES]
 
 
 def _leave_out_undefined(metrics: dict[str, Any]) -> None:
@@ -40,7 +79,7 @@ def _leave_out_undefined(metrics: dict[str, Any]) -> None:
     for name, value in metrics.items():
         if isinstance(value, float) and math.isnan(value):
             metrics[name] = None
-    if metrics.get("mean_label") in (0.0, 1.0):
+    if metrics.pop(_MEAN_LABEL, None) in (0.0, 1.0) and "roc_auc" in metrics:
         metrics["roc_auc"] = metrics["pr_auc"] = None
 
 
@@ -51,7 +90,7 @@ def read_failures(evaluation_uri: str) -> list[str]:
         return []
     lines = []
     for by_slice in result.metric_validations_per_slice:
-        keys = [f"{key.column} {_text(key.bytes_value)}" for key in by_slice.slice_key.single_slice_keys]
+        keys = [f"{key.column} {_slice_value(key)}" for key in by_slice.slice_key.single_slice_keys]
         where = "slice " + ", ".join(keys) if keys else "overall"
         lines += [_in_words(failure, where) for failure in by_slice.failures]
     missing = [str(spec) for spec in result.missing_slices]
@@ -72,13 +111,8 @@ def _in_words(failure: validation_result_pb2.ValidationFailure, where: str) -> s
     return f"{name} ({where}) is {value:.4f}; at least {bound:.4f} is asked, {bound - value:.4f} short"
 
 
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _text(value: Any) -> str:
-    """TFMA gives slice values as bytes, or as their repr."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    text = str(value)
-    return text[2:-1] if text.startswith(("b'", 'b"')) else text
+def _slice_value(key: metrics_for_slice_pb2.SingleSliceKey) -> str:
+    """TFMA gives slice values as bytes, or as numbers."""
+    kind = key.WhichOneof("kind")
+    value = getattr(key, kind) if kind else b""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

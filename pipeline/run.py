@@ -15,12 +15,13 @@ from rich.markup import escape
 from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged
+from modules.tasks.task import Task
 from pipeline.config import Config
 from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
-from pipeline.view import RunView, metrics_table
+from pipeline.view import RunView, metrics_table, mistakes_table
 from pipeline.view import console as new_console
 from pipeline.watch import ComponentFailed
 
@@ -64,7 +65,8 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
         record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
-        record.rows = dict(staged.rows)
+        task = config.make_task(staged.labels)
+        record.rows, record.task = dict(staged.rows), task.spec()
         if verbose:
             logging.basicConfig(level=logging.INFO, format=FORMAT)
         else:
@@ -76,7 +78,7 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
         if record.status != "running":
             _show_verdict(console, record, config.push_folder)
         if record.pushed_path:
-            _show_answers(console, config, staged, Path(record.pushed_path))
+            _show_answers(console, task, staged, Path(record.pushed_path))
     return record
 
 
@@ -84,6 +86,8 @@ def _stage(config: Config, console: Console) -> Staged:
     with console.status(f"checking {config.data.path}") as status:
         staged = stage_data(config, lambda rows: status.update(f"checking {config.data.path}: {rows:,} rows"))
     console.print(_rows_in_words(staged))
+    for line in staged.shown:
+        console.print(f"  {escape(line)}")
     return staged
 
 
@@ -145,6 +149,8 @@ class _TrainingProgress(logging.Handler):
 def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> None:
     console.print()
     console.print(metrics_table(record))
+    if record.confusion:
+        console.print(mistakes_table(record))
     if record.status == "pushed":
         console.print(f"[bold green]pushed[/] version {record.pushed_version} to {record.pushed_path}")
     elif record.status == "current":
@@ -155,31 +161,24 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
             console.print(f"  {escape(failure)}")
         stays = [path.name for path in push_folder.glob("*") if path.name.isdigit()]
         console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
-        console.print("  (thresholds: evaluation.min_precision, .min_recall, .max_pr_auc_drop in the configuration)")
+        console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
 
 
-def _show_answers(console: Console, config: Config, staged: Staged, version_folder: Path) -> None:
-    """The pushed model's answers to one eval row of each label: the first that are not long."""
+def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:
+    """The pushed model's answers to rows of the eval split."""
     from serving.predictor import Predictor
 
-    texts: dict[str, str] = {}
-    with open(staged.folder / "eval" / "rows.csv", encoding="utf-8", newline="") as rows:
-        for row in csv.DictReader(rows):
-            if len(row[config.data.text_column]) <= 160:
-                texts.setdefault(config.data.labels[int(row[config.data.label_column])], row[config.data.text_column])
-            if len(texts) == 2:
-                break
-    console.print(f"\ntwo rows of the eval split and the model's answers (probability of {config.data.labels[1]!r}):")
-    for truth, answer in zip(texts, Predictor(version_folder).answer(list(texts.values())), strict=True):
-        text = " ".join(texts[truth].split())
-        console.print(
-            f"  [bold]{escape(answer.label)}[/] {answer.probability:.3f}  {escape(text)} [dim](is {escape(truth)})[/]"
-        )
+    with open(staged.folder / "eval" / "rows.csv", encoding="utf-8", newline="") as file:
+        rows = task.examples(csv.DictReader(file))
+    if rows:
+        requests = [task.request(row) for row in rows]
+        console.print("\nrows of the eval split and the model's answers:")
+        console.print(task.show(requests, Predictor(version_folder).answer(requests), [task.truth(r) for r in rows]))
 
 
 def _rows_in_words(staged: Staged) -> str:
     parts = [f"{split} {rows:,}" for split, rows in staged.rows.items()]
-    for name in ("ignored", "quarantined", "not_sampled"):
+    for name in ("ignored", "repaired", "quarantined", "not_sampled"):
         count = getattr(staged, name)
         if count:
             parts.append(f"{name.replace('_', ' ')} {count:,}")

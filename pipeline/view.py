@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from modules.tasks import task_class
 from pipeline.records import RunRecord
 from pipeline.watch import ComponentReport
 
@@ -25,7 +26,9 @@ STYLES = {
     "interrupted": "yellow",
 }
 PLAIN_PROGRESS_SECONDS = 15.0
-SHOWN_METRICS = ("example_count", "roc_auc", "pr_auc", "precision", "recall", "f1", "accuracy")
+COUNT = "example_count"
+SHOWN_SLICES = 30
+SHOWN_MISTAKES = 10
 
 
 class RunView:
@@ -73,7 +76,7 @@ class RunView:
             self._last_plain = time.monotonic()
             self._console.print(
                 f"  epoch {progress['epoch']}/{progress['epochs']} step {progress['step']}/{progress['steps']}"
-                f" loss {metrics.get('loss', math.nan):.4f} roc_auc {metrics.get('roc_auc', math.nan):.4f}"
+                f" {_step_metrics(metrics)}"
             )
 
     def __rich__(self) -> RenderableType:
@@ -107,7 +110,7 @@ class RunView:
             f"  epoch {progress['epoch']}/{progress['epochs']}",
             ProgressBar(total=progress["steps"], completed=progress["step"], width=30),
             f"step {progress['step']}/{progress['steps']}",
-            f"loss {metrics.get('loss', math.nan):.4f}  roc_auc {metrics.get('roc_auc', math.nan):.4f}",
+            _step_metrics(metrics),
         )
         return row
 
@@ -119,24 +122,39 @@ def console(**options: Any) -> Console:
 
 
 def metrics_table(record: RunRecord) -> Table:
-    """Overall and sliced metrics of a run's model on the eval split."""
-    table = Table(box=None, pad_edge=False, title=f"eval split, decision threshold {record.threshold:.3f}")
-    table.title_justify = "left"
-    table.title_style = ""
+    """Metrics of a run's model on the eval split: overall, by slice, and by class."""
+    threshold = "" if record.threshold is None else f", decision threshold {record.threshold:.3f}"
+    table = Table(box=None, pad_edge=False, title=f"eval split{threshold}", title_justify="left", title_style="")
+    rows = [{"slice": "overall", **record.metrics}, *record.slices]
+    found = {name for row in rows for name in row}
+    shown = [COUNT, *(name for name in _metric_names(record) if name in found)]
     table.add_column("slice")
-    for name in SHOWN_METRICS:
-        table.add_column({"example_count": "rows"}.get(name, name), justify="right")
-    for row in [{"slice": "overall", **record.metrics}, *record.slices]:
-        cells = [f"{row.get(n, math.nan):,.0f}" if n == "example_count" else _number(row.get(n)) for n in SHOWN_METRICS]
+    for name in shown:
+        table.add_column("rows" if name == COUNT else name, justify="right")
+    for row in rows[:SHOWN_SLICES]:
+        cells = [_count(row.get(n)) if n == COUNT else _number(row.get(n)) for n in shown]
         table.add_row(escape(row["slice"]), *cells, style="bold" if row["slice"] == "overall" else None)
+    if len(rows) > SHOWN_SLICES:
+        table.add_row(f"[dim]and {len(rows) - SHOWN_SLICES} more: tfx-bert runs {record.id} --json[/]")
+    return table
+
+
+def mistakes_table(record: RunRecord) -> Table:
+    """Which classes are most often taken for which."""
+    table = Table(box=None, pad_edge=False, title="most frequent mistakes", title_justify="left", title_style="")
+    for heading in ("truth", "answer", "rows"):
+        table.add_column(heading, justify="right" if heading == "rows" else "left")
+    for mistake in record.confusion[:SHOWN_MISTAKES]:
+        table.add_row(escape(mistake["truth"]), escape(mistake["answer"]), f"{mistake['rows']:,}")
     return table
 
 
 def runs_table(records: Sequence[RunRecord]) -> Table:
     """One line a run, newest first."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "roc_auc", "f1", "version"):
-        table.add_column(heading, justify="left" if heading in ("run", "config", "status") else "right", no_wrap=True)
+    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "quality", "version"):
+        left = heading in ("run", "config", "status", "quality")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for r in records:
         table.add_row(
             r.id,
@@ -145,11 +163,17 @@ def runs_table(records: Sequence[RunRecord]) -> Table:
             f"{r.seconds:.0f}",
             f"{r.fit_seconds:.0f}",
             f"{r.peak_mib:,}",
-            _number(r.metrics.get("roc_auc")),
-            _number(r.metrics.get("f1")),
+            "  ".join(f"{n} {_number(r.metrics[n])}" for n in _metric_names(r)[:2] if r.metrics.get(n) is not None),
             r.pushed_version or "",
         )
     return table
+
+
+def _metric_names(record: RunRecord) -> list[str]:
+    """In the order of the task; of a record from before there were tasks, as they stand."""
+    if "task" in record.task:
+        return list(task_class(record.task["task"]).metrics)
+    return [name for name in record.metrics if name != COUNT]
 
 
 def components_table(record: RunRecord) -> Table:
@@ -164,10 +188,20 @@ def components_table(record: RunRecord) -> Table:
 
 
 def _epoch_line(progress: dict[str, Any]) -> str:
-    shown = ("loss", "roc_auc", "val_loss", "val_roc_auc", "val_pr_auc", "val_precision", "val_recall")
-    values = "  ".join(f"{name} {progress['metrics'][name]:.4f}" for name in shown if name in progress["metrics"])
+    metrics = {n: v for n, v in progress["metrics"].items() if n == "loss" or n.startswith("val_")}
+    values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     return f"epoch {progress['epoch']}/{progress['epochs']} done: {values} (val: the held-out part)"
+
+
+def _step_metrics(metrics: dict[str, float]) -> str:
+    """The loss and one metric more, while an epoch is under way: the last one, which a head puts there to be seen."""
+    names = ["loss", *[name for name in metrics if name != "loss"][-1:]]
+    return "  ".join(f"{name} {metrics.get(name, math.nan):.4f}" for name in names)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"

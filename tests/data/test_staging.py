@@ -7,15 +7,18 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from data_sources import changed, labelled_source
 
 from data import staging
 from data.errors import DataError
+from data.labelled_rows import LabelledRows
+from data.row_rules import Cells
 from data.source import Source, Staged
 from data.staging import read_staged, stage
 
@@ -42,25 +45,9 @@ def source_of(tmp_path: Path) -> Callable[..., Source]:
         file = tmp_path / "t.csv"
         with file.open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([header, *rows])
-        return replace(described(file), **settings)
+        return labelled_source(str(file), **settings)
 
     return make
-
-
-def described(file: Path) -> Source:
-    return Source(
-        path=str(file),
-        format="csv",
-        text="text",
-        label="label",
-        id=None,
-        labels=("no", "yes"),
-        ignore_labels=(),
-        splits={"train": 0.8, "eval": 0.2},
-        sample=None,
-        on_bad_rows="error",
-        min_rows={},
-    )
 
 
 def rows_of(n: int, seed: int = 0) -> list[tuple[str, ...]]:
@@ -92,7 +79,7 @@ def everything_under(folder: Path) -> dict[str, int]:
 
 
 def test_the_sample_that_comes_with_the_project_is_clean(tmp_path: Path) -> None:
-    source = replace(described(SAMPLE), id="id", labels=("sincere", "insincere"))
+    source = labelled_source(str(SAMPLE), id="id", labels=("sincere", "insincere"))
     staged = stage(source, tmp_path)
     assert (staged.rows_in, staged.ignored, staged.quarantined, staged.not_sampled) == (177, 0, 0, 0)
     assert sum(counts["insincere"] for counts in staged.label_counts.values()) == 56
@@ -102,7 +89,9 @@ def test_the_sample_that_comes_with_the_project_is_clean(tmp_path: Path) -> None
 
 def test_rows_are_written_with_the_users_columns_and_the_labels_index(tmp_path: Path, source_of: Callable) -> None:
     rows = [(f"q{n}", "x", f"why {n}", " yes " if n % 3 else "no") for n in range(50)]
-    source = source_of(rows, ("qid", "other", "question", "kind"), id="qid", text="question", label="kind")
+    source = source_of(
+        rows, ("qid", "other", "question", "kind"), id="qid", text_column="question", label_column="kind"
+    )
     staged = stage(source, tmp_path)
     assert staged.folder.parent == tmp_path / "staged"
     assert staged.folder.name == staged.fingerprint
@@ -155,7 +144,7 @@ def test_quarantine_with_an_unbalanced_quote_in_the_middle_loses_only_that_line(
     lines = [f"text {n},{'yes' if n % 3 else 'no'}" for n in range(3_000)]
     lines[1_500] = '"' + lines[1_500]
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
-    staged = stage(replace(described(tmp_path / "t.csv"), on_bad_rows="quarantine"), tmp_path)
+    staged = stage(labelled_source(str(tmp_path / "t.csv"), on_bad_rows="quarantine"), tmp_path)
     assert (staged.rows_in, staged.quarantined) == (3_000, 1)
     [header, record] = list(csv.reader((staged.folder / "quarantine.csv").open(newline="")))
     assert header == ["line", "reason", "raw"]
@@ -220,7 +209,7 @@ def test_any_setting_but_the_path_changes_the_fingerprint(
     moved.write_bytes(Path(source.path).read_bytes())
     first = stage(source, tmp_path)
     assert stage(replace(source, path=str(moved)), tmp_path) == first
-    assert stage(replace(source, **change), tmp_path).fingerprint != first.fingerprint
+    assert stage(changed(source, **change), tmp_path).fingerprint != first.fingerprint
 
 
 def test_other_bytes_change_the_fingerprint(tmp_path: Path, source_of: Callable) -> None:
@@ -232,8 +221,8 @@ def test_the_manifest_says_what_was_staged(tmp_path: Path, source_of: Callable) 
     source = source_of(rows_of(60))
     staged = stage(source, tmp_path)
     manifest = json.loads((staged.folder / "manifest.json").read_text())
-    assert manifest["source"] == source.path
-    assert manifest["sha256"] == sha256(Path(source.path).read_bytes()).hexdigest()
+    assert manifest["source"] == [source.path]
+    assert manifest["sha256"] == [sha256(Path(source.path).read_bytes()).hexdigest()]
     assert manifest["staged"]["rows"] == staged.rows
     assert manifest["staged"]["label_counts"] == staged.label_counts
 
@@ -251,9 +240,7 @@ def test_a_damaged_folder_is_staged_again(tmp_path: Path, source_of: Callable) -
 
 def test_numbers_that_do_not_add_up_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="10 rows were read but 9 are accounted for"):
-        Staged(tmp_path, 10, 1, 2, 3, {"train": 3}, {"train": {"no": 3}}, "f")
-    with pytest.raises(DataError, match="'train' has 4 rows but its labels add up to"):
-        Staged(tmp_path, 10, 1, 2, 3, {"train": 4}, {"train": {"no": 3}}, "f")
+        Staged(tmp_path, 10, 1, 2, 3, {"train": 3}, ("no",), {"train": {"no": 3}}, "f")
 
 
 def test_the_split_of_a_row_is_known_beforehand(tmp_path: Path, source_of: Callable) -> None:
@@ -363,3 +350,75 @@ def test_progress_is_told_every_ten_thousand_rows_and_at_the_end(tmp_path: Path,
     calls: list[int] = []
     stage(source_of(rows_of(25_000)), tmp_path, calls.append)
     assert calls == [10_000, 20_000, 25_000]
+
+
+def test_a_split_whose_texts_are_all_numbers_is_an_error_and_one_word_is_enough(
+    tmp_path: Path, source_of: Callable
+) -> None:
+    rows = [(str(n), "yes" if n % 3 else "no") for n in range(60)]
+    with pytest.raises(DataError, match="column 'text' holds nothing but numbers in split 'train'"):
+        stage(source_of(rows), tmp_path)
+    rows += [(f"word {n}", "yes") for n in range(60)]
+    assert stage(source_of(rows), tmp_path).rows_in == 120
+
+
+def test_labels_that_are_not_given_are_found_and_put_in_order(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"text {n}", ["pear", "fig", "apple"][n % 3]) for n in range(90)]
+    staged = stage(source_of([*rows, ("x", "nut")], labels=None, ignore_labels=("nut",)), tmp_path)
+    assert staged.labels == ("apple", "fig", "pear")
+    assert {r["label"] for r in staged_rows(staged)["train"] if r["text"] in ("text 0", "text 3", "text 6")} == {"2"}
+    assert stage(source_of([*rows, ("x", "nut")], labels=None, ignore_labels=("nut",)), tmp_path) == staged
+
+
+def test_a_rare_label_may_be_absent_from_eval_but_not_from_train(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"text {n}", "no" if n % 2 else "yes") for n in range(90)]
+    # `printf %s TEXT | b2sum -l 64` of hello and beta: 0.66 and 0.08 of 2**64.
+    for text, splits in (("beta", {"train": 0.5, "eval": 0.5}), ("hello", {"train": 0.9, "eval": 0.1})):
+        source = source_of([*rows, (text, "rare")], labels=None, labels_in_every_split=False, splits=splits)
+        assert stage(source, tmp_path).label_counts["train"]["rare"] == 1
+    source = source_of(
+        [*rows, ("hello", "rare")], labels=None, labels_in_every_split=False, splits={"train": 0.5, "eval": 0.5}
+    )
+    with pytest.raises(DataError, match="split 'train' has no row with label 'rare'"):
+        stage(source, tmp_path)
+
+
+def test_an_eval_file_of_its_own_is_the_eval_split(tmp_path: Path, source_of: Callable) -> None:
+    train = source_of([(f"q{n}", f"text {n}", "no" if n % 2 else "yes") for n in range(30)], ("id", "text", "label"))
+    eval_file = tmp_path / "test.csv"
+    eval_file.write_text("label,text,id\n" + "".join(f"{w},other {n},e{n}\n" for n, w in enumerate(["no", "yes"] * 5)))
+    source = changed(train, id="id", eval_path=str(eval_file))
+    staged = stage(source, tmp_path)
+    assert staged.rows == {"train": 30, "eval": 10}
+    assert {row["text"] for row in staged_rows(staged)["eval"]} == {f"other {n}" for n in range(10)}
+    eval_file.write_text(eval_file.read_text().replace("e3", "q3"))
+    with pytest.raises(DataError, match=r"test.csv:5: id 'q3' is also in line 5 of .*t.csv: ids must differ"):
+        stage(source, tmp_path)
+
+
+def test_rows_of_one_group_are_never_parted(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"q{n}", f"text {n}", "no" if n % 2 else "yes", f"g{n % 40}") for n in range(400)]
+    source = source_of(rows, ("id", "text", "label", "group"), id="id", group="group")
+    groups = [{int(row["id"][1:]) % 40 for row in part} for part in staged_rows(stage(source, tmp_path)).values()]
+    assert all(groups)
+    assert not groups[0] & groups[1]
+
+
+@dataclass(frozen=True)
+class Mending(LabelledRows):
+    """Mends the label "jes"."""
+
+    def read(self, values: Sequence[str]) -> Cells | str | None:
+        if values[1] == "jes":
+            return Cells((values[0], 1), values[0], ("yes",), "'jes' is 'yes'")
+        return super().read(values)
+
+
+def test_repaired_rows_are_counted_and_the_first_are_shown(tmp_path: Path, source_of: Callable) -> None:
+    rows = [*rows_of(60), *[(f"more {n}", "jes") for n in range(9)], ("bad", "?")]
+    source = source_of(rows, on_bad_rows="quarantine")
+    staged = stage(replace(source, rules=Mending("text", "label", ("no", "yes"))), tmp_path)
+    assert (staged.repaired, staged.quarantined, sum(staged.rows.values())) == (9, 1, 69)
+    assert staged.shown[0] == f"{source.path}:71: label '?' is unknown (known: 'no', 'yes')"
+    assert staged.shown[1] == f"{source.path}:62: 'jes' is 'yes' (repaired)"
+    assert len(staged.shown) == 6

@@ -86,14 +86,14 @@ def build(folder: Path, encoder: Path, data: Path) -> House:
         "name": "tiny",
         "data": {
             "path": "questions.csv",
-            "id_column": "id",
+            "columns": {"id": "id"},
             "labels": ["sincere", "insincere"],
             "splits": {"train": 0.7, "eval": 0.3},
         },
         "encoder": {"handle": str(encoder)},
         "preprocessing": {"max_seq_length": 64},
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.001, "holdout_fraction": 0.25},
-        "evaluation": {"min_precision": 0, "min_recall": 0, "length_buckets": [8, 16]},
+        "evaluation": {"min": {"precision": 0, "recall": 0}, "length_buckets": [8, 16]},
     }
     (house.work / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return house

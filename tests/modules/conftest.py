@@ -81,8 +81,10 @@ def transform(examples: Sequence[bytes], vocab_file: Path, folder: Path, columns
     """Does what TFX's Transform does: `graph` and the transformed `rows-...gz` in `folder`."""
     schema = text_format.Parse(columns, schema_pb2.Schema())
     config = {
-        "text_column": "text",
-        "label_column": "label",
+        "module": "modules.text_preprocessing",
+        "columns": {"text": "text", "label": "label"},
+        "labels": ["sincere", "insincere"],
+        "options": {},
         "vocab_file": str(vocab_file),
         "lower_case": True,
         "max_seq_length": MAX_SEQ_LENGTH,

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.heads.classification import BinaryHead
+from modules.heads.head import Batch
 from modules.input_pipeline import (
     PARSE_ROWS,
     Rows,
     batches,
     bucket_boundaries,
-    encoder_inputs,
     holdout_rows,
     number_of_batches,
+    pad_inputs,
     survey,
     training_rows,
 )
@@ -26,8 +28,9 @@ SPEC = {
     "num_tokens": tf.io.FixedLenFeature([], tf.int64),
     "truncated": tf.io.FixedLenFeature([], tf.int64),
     "holdout_bucket": tf.io.FixedLenFeature([], tf.int64),
-    "target": tf.io.FixedLenFeature([], tf.int64),
+    "label": tf.io.FixedLenFeature([], tf.int64),
 }
+HEAD = BinaryHead(["no", "yes"], goal="best_f1", target=None)
 
 Write = Callable[..., list[str]]
 
@@ -55,18 +58,22 @@ def serialized(row: int, length: int, bucket: int) -> bytes:
         "num_tokens": [length],
         "truncated": [0],
         "holdout_bucket": [bucket],
-        "target": [row % 2],
+        "label": [row % 2],
     }
     feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def all_of(files: list[str]) -> Rows:
-    return Rows(files, SPEC, "target", 0, 1000)
+    return Rows(files, SPEC, HEAD, 0, 1000)
 
 
 def row_numbers(dataset: tf.data.Dataset) -> list[int]:
     return [int(first) - 1 for inputs, _ in dataset for first in inputs["input_word_ids"][:, 0]]
+
+
+def surveyed(rows: Rows) -> dict[str, list[int]]:
+    return {name: values.tolist() for name, values in survey(rows).items()}
 
 
 def random_lengths(rows: int, longest: int = 100) -> np.ndarray:
@@ -77,8 +84,8 @@ def test_every_row_is_trained_on_or_held_out_and_none_is_both(write: Write) -> N
     buckets = np.random.default_rng(1).integers(0, 1000, 500)
     buckets[:4] = [0, 99, 100, 999]
     files = write(random_lengths(500), buckets)
-    train = row_numbers(batches(training_rows(files, SPEC, "target", 0.1), [20], 16))
-    holdout = row_numbers(batches(holdout_rows(files, SPEC, "target", 0.1), [20], 16))
+    train = row_numbers(batches(training_rows(files, SPEC, HEAD, 0.1), [20], 16))
+    holdout = row_numbers(batches(holdout_rows(files, SPEC, HEAD, 0.1), [20], 16))
     assert sorted(train + holdout) == list(range(500))
     assert set(holdout) == set(np.flatnonzero(buckets < 100))
 
@@ -91,18 +98,16 @@ def test_more_rows_than_one_parsing_batch_holds_all_come_out(write: Write) -> No
 
 def test_the_survey_gives_lengths_and_labels_of_the_selected_rows_alone(write: Write) -> None:
     files = write([5, 3, 9, 4], buckets=[0, 200, 0, 999], files=1)
-    lengths, labels = survey(training_rows(files, SPEC, "target", 0.1))
-    assert (lengths.tolist(), labels.tolist()) == ([3, 4], [1, 1])
-    lengths, labels = survey(holdout_rows(files, SPEC, "target", 0.1))
-    assert (lengths.tolist(), labels.tolist()) == ([5, 9], [0, 0])
-    nothing = survey(Rows(files, SPEC, "target", 300, 301))
-    assert [values.shape for values in nothing] == [(0,), (0,)]
+    assert surveyed(training_rows(files, SPEC, HEAD, 0.1)) == {"num_tokens": [3, 4], "label": [1, 1]}
+    assert surveyed(holdout_rows(files, SPEC, HEAD, 0.1)) == {"num_tokens": [5, 9], "label": [0, 0]}
+    nothing = survey(Rows(files, SPEC, HEAD, 300, 301))
+    assert {name: values.shape for name, values in nothing.items()} == {"num_tokens": (0,), "label": (0,)}
 
 
 def test_no_holdout_bucket_leaves_everything_to_training(write: Write) -> None:
     files = write([2, 2, 2], buckets=[0, 1, 999])
-    assert survey(training_rows(files, SPEC, "target", 0.0))[0].tolist() == [2, 2, 2]
-    assert survey(holdout_rows(files, SPEC, "target", 0.0))[0].tolist() == []
+    assert surveyed(training_rows(files, SPEC, HEAD, 0.0))["num_tokens"] == [2, 2, 2]
+    assert surveyed(holdout_rows(files, SPEC, HEAD, 0.0))["num_tokens"] == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32, 500])
@@ -151,9 +156,39 @@ def test_rows_share_a_batch_only_with_rows_of_their_own_bucket(write: Write) -> 
 
 
 def test_the_mask_follows_the_lengths_even_where_an_id_is_that_of_padding() -> None:
-    inputs = encoder_inputs(tf.constant([[1, 0, 0, 0, 5], [1, 0, 0, 0, 0]], tf.int64), tf.constant([5, 2], tf.int64))
+    inputs = pad_inputs(tf.constant([[1, 0, 0, 0, 5], [1, 0, 0, 0, 0]], tf.int64), tf.constant([5, 2], tf.int64))
     assert inputs["input_mask"].numpy().tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
     assert list(inputs) == ["input_word_ids", "input_mask", "input_type_ids"]
+
+
+def test_the_second_of_two_sequences_is_told_from_the_first_by_its_type_ids() -> None:
+    lengths, type_ids = tf.constant([3, 2]), tf.constant([[0, 0, 1], [0, 1, 0]], tf.int64)
+    inputs = pad_inputs(tf.constant([[1, 5, 6], [1, 5, 0]], tf.int64), lengths, type_ids)
+    assert inputs["input_type_ids"].numpy().tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert {value.dtype for value in inputs.values()} == {tf.int32}
+
+
+class Pieces(BinaryHead):
+    """A head of its own rows: two of a row that is longer than 4 tokens, none of one of 2; padded with -1."""
+
+    padding = {"input_word_ids": -1}
+
+    def rows(self, features: dict[str, Any]) -> dict[str, Any]:
+        times = tf.where(features["num_tokens"] > 4, 2, tf.where(features["num_tokens"] > 2, 1, 0))
+        index = tf.repeat(tf.range(tf.size(times)), times)
+        return {name: tf.gather(value, index) for name, value in features.items()}
+
+    def to_model(self, batch: Batch) -> tuple[Batch, tf.Tensor]:
+        return {"ids": batch["input_word_ids"]}, batch["label"]
+
+
+def test_a_head_makes_more_or_fewer_rows_of_them_and_says_what_pads_them(write: Write) -> None:
+    head = Pieces(["no", "yes"], goal="best_f1", target=None)
+    rows = Rows(write([5, 2, 3], files=1), SPEC, head, 0, 1000)
+    assert surveyed(rows) == {"num_tokens": [5, 5, 3], "label": [0, 0, 0]}
+    [(inputs, labels)] = batches(rows, [], 4)
+    assert inputs["ids"].numpy().tolist() == [[1, 7, 7, 7, 7], [1, 7, 7, 7, 7], [3, 7, 7, -1, -1]]
+    assert labels.numpy().tolist() == [0, 0, 0]
 
 
 def test_a_seed_shuffles_anew_in_every_epoch_and_loses_no_row(write: Write) -> None:
@@ -188,10 +223,11 @@ def test_autotuning_and_sharding_of_the_data_are_off(write: Write) -> None:
 
 
 def test_transform_s_own_files_are_read_whole(transformed: Any) -> None:
-    source = (transformed.files, transformed.output.transformed_feature_spec(), "label", 0.2)
+    source = (transformed.files, transformed.output.transformed_feature_spec(), HEAD, 0.2)
     train, holdout = training_rows(*source), holdout_rows(*source)
-    lengths, labels = (np.concatenate(pair) for pair in zip(survey(train), survey(holdout), strict=True))
-    assert Counter(labels.tolist()) == Counter(transformed.labels)
+    found = [surveyed(train), surveyed(holdout)]
+    lengths, labels = ([value for part in found for value in part[name]] for name in ("num_tokens", "label"))
+    assert Counter(labels) == Counter(transformed.labels)
     expected = transformed.output.transform_features_layer()({"text": tf.constant(transformed.texts)[:, None]})
     assert sorted(lengths) == sorted(expected["num_tokens"].numpy())
 

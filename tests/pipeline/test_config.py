@@ -30,7 +30,9 @@ def problems(source: str, *overrides: str) -> list[str]:
 
 def test_the_least_there_can_be_gets_the_documented_defaults(tmp_path: Path) -> None:
     config = load_config(write(tmp_path))
-    assert (config.data.text_column, config.data.label_column, config.data.id_column) == ("text", "label", None)
+    assert (config.task, config.data.columns) == ("binary", {})
+    assert config.make_task().columns == {"text": "text", "label": "label"}
+    assert config.task_options.model_dump() == {"threshold_goal": "best_f1", "threshold_target": None}
     assert config.data.splits.model_dump() == {"train": 0.8, "eval": 0.2}
     assert config.encoder.handle == "minilm"
     assert config.preprocessing.max_seq_length == 128
@@ -42,28 +44,32 @@ def test_all_problems_are_told_together_with_key_value_and_remedy(tmp_path: Path
         tmp_path,
         name="no spaces",
         data={"path": "rows.csv", "labels": ["a", "a"], "splits": {"train": 0.8, "eval": 0.3}, "on_bad_rows": "skip"},
-        training={"epochs": 0, "learning_rate": "fast", "batchsize": 8, "threshold": {"goal": "precision_at_recall"}},
-        evaluation={"length_buckets": [20, 10]},
+        task_options={"threshold_goal": "precision_at_recall"},
+        training={"epochs": 0, "learning_rate": "fast", "batchsize": 8},
+        evaluation={"length_buckets": [20, 10], "min": {"precision": 2}},
     )
     assert problems(source, "training.seed") == [
         "--set training.seed: expected key=value, for example --set training.epochs=1",
         "name is 'no spaces': String should match pattern '^[A-Za-z0-9][A-Za-z0-9_-]*$'",
-        "data.labels is ['a', 'a']: the two labels must differ, both are 'a'",
+        "task_options: threshold_target is needed for precision_at_recall and recall_at_precision, and for them alone",
+        "data.labels is ['a', 'a']: the labels must differ, 'a' is there more than once",
         "data.splits: train and eval must add up to 1, they add up to 1.1",
         "data.on_bad_rows is 'skip': it should be 'error' or 'quarantine'",
         "training.epochs is 0: it should be greater than or equal to 1",
         "training.learning_rate is 'fast': it should be a valid number, unable to parse string as a number",
-        "training.threshold: target is needed for precision_at_recall and recall_at_precision, and for them alone",
         "training.batchsize: unknown key; did you mean 'batch_size'?",
+        "evaluation.min.precision is 2: it should be less than or equal to 1",
         "evaluation.length_buckets is [20, 10]: must be rising word counts of at least 1",
     ]
 
 
 def test_missing_keys_are_named(tmp_path: Path) -> None:
-    assert problems(write(tmp_path, "data: {text_column: t}")) == [
+    assert problems(write(tmp_path, "data: {columns: {text: t}}")) == [
         "name: missing; it is needed",
         "data.path: missing; it is needed",
-        "data.labels: missing; it is needed",
+    ]
+    assert problems(write(tmp_path, "name: mine\ndata: {path: rows.csv}")) == [
+        "data.labels: missing; the task binary needs its two labels, the negative class first"
     ]
 
 
@@ -71,9 +77,11 @@ def test_missing_keys_are_named(tmp_path: Path) -> None:
     ("key", "message"),
     [
         ("trainning", "trainning: unknown key; did you mean 'training'?"),
-        ("data.text_colum", "data.text_colum: unknown key; did you mean 'text_column'?"),
+        ("data.colums", "data.colums: unknown key; did you mean 'columns'?"),
+        ("task_option.zzz", "task_option: unknown key; did you mean 'task_options'?"),
         ("data.sample.trian", "data.sample.trian: unknown key; did you mean 'train'?"),
-        ("training.threshold.gaol", "training.threshold.gaol: unknown key; did you mean 'goal'?"),
+        ("task_options.threshold_gaol", "task_options.threshold_gaol: unknown key; did you mean 'threshold_goal'?"),
+        ("evaluation.max_drops", "evaluation.max_drops: unknown key; did you mean 'max_drop'?"),
         ("push.zzz", "push.zzz: unknown key; known are folder"),
     ],
 )
@@ -95,35 +103,137 @@ def test_numbers_as_labels_become_the_text_that_a_csv_holds(tmp_path: Path) -> N
     assert (data.labels, data.ignore_labels) == (("0", "1"), ("2", "-1"))
 
 
-def test_three_labels_or_one_are_refused(tmp_path: Path) -> None:
-    data = {"path": "rows.csv", "labels": ["a", "b", "c"]}
-    [problem] = problems(write(tmp_path, data=data))
-    assert problem.startswith("data.labels is ['a', 'b', 'c']:")
+@pytest.mark.parametrize("labels", [["a", "b", "c"], ["a"]])
+def test_two_classes_have_two_labels_and_more_are_another_task(labels: list[str], tmp_path: Path) -> None:
+    source = write(tmp_path, data={"path": "rows.csv", "labels": labels})
+    assert problems(source) == [
+        f"data.labels is {labels}: the task binary has two labels; for more set task: multiclass"
+    ]
 
 
-def test_a_label_cannot_be_ignored_too_and_columns_must_differ(tmp_path: Path) -> None:
+def test_several_classes_may_leave_their_labels_to_the_data_but_not_have_one(tmp_path: Path) -> None:
+    source = write(tmp_path, task="multiclass", data={"path": "rows.csv"})
+    assert load_config(source).make_task().labels is None
+    assert load_config(source).make_task(["x", "y", "z"]).labels == ("x", "y", "z")
+    assert load_config(source, ["data.labels=[a, b, c]"]).make_task().labels == ("a", "b", "c")
+    assert problems(source, "data.labels=[a]") == [
+        "data.labels is ['a']: give two labels or more, or leave it out to take the data's"
+    ]
+
+
+def test_a_label_cannot_be_ignored_too(tmp_path: Path) -> None:
     both = {"path": "rows.csv", "labels": ["a", "b"], "ignore_labels": ["b"]}
     assert problems(write(tmp_path, data=both)) == ["data: ['b'] cannot be in labels and in ignore_labels"]
-    same = {"path": "rows.csv", "labels": ["a", "b"], "text_column": "t", "id_column": "t"}
-    assert problems(write(tmp_path, data=same)) == [
-        "data: text_column, label_column and id_column must be different columns, they are ['t', 'label', 't']"
+
+
+def test_two_roles_cannot_have_one_column_but_a_group_may_be_any(tmp_path: Path) -> None:
+    def columns(**given: str) -> str:
+        return write(tmp_path, data={**MINIMAL["data"], "columns": given})
+
+    assert problems(columns(text="t", id="t")) == ["data.columns: 't' cannot be two of text, label, id"]
+    assert problems(columns(text="label")) == ["data.columns: 'label' cannot be two of text, label"]
+    assert load_config(columns(text="t", group="t")).data.columns == {"text": "t", "group": "t"}
+
+
+def test_a_role_that_the_task_has_not_is_told_with_those_it_has(tmp_path: Path) -> None:
+    source = write(tmp_path, data={**MINIMAL["data"], "columns": {"txt": "body", "context": "page"}})
+    assert problems(source) == [
+        "data.columns.context: the task binary has no such role; known are text, label, id, group",
+        "data.columns.txt: the task binary has no such role; known are text, label, id, group",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "hint"), [("multi-class", "; did you mean 'multiclass'?"), ("translation", ""), ("Binary", "binary")]
+)
+def test_an_unknown_task_is_told_with_the_known_ones(task: str, hint: str, tmp_path: Path) -> None:
+    [problem] = problems(write(tmp_path, task=task))
+    known = "binary, multiclass, token_classification, question_answering"
+    assert problem.startswith(f"task is {task!r}: it should be one of {known}")
+    assert hint in problem
+    assert ("did you mean" in problem) == bool(hint)
+
+
+@pytest.mark.parametrize("task", [["binary"], {"name": "binary"}, 3])
+def test_a_task_that_is_no_name_is_told(task: object, tmp_path: Path) -> None:
+    [problem] = problems(write(tmp_path, task=task))
+    assert problem.startswith("task")
+    assert problem.endswith(": it should be a valid string")
+
+
+def test_options_of_another_task_are_refused_by_key(tmp_path: Path) -> None:
+    assert problems(write(tmp_path), "task_options.decision=one_vs_rest") == [
+        "task_options.decision: unknown key; known are threshold_goal, threshold_target"
+    ]
+    several = write(tmp_path, task="multiclass")
+    options = load_config(several, ["task_options.decision=one_vs_rest"]).make_task().options
+    assert options.model_dump() == {"decision": "one_vs_rest", "threshold_goal": "best_f1", "threshold_target": None}
+    assert problems(several, "task_options.threshold_goal=recall_at_precision", "task_options.threshold_target=0.5") == [
+        "task_options: threshold_goal is for decision: one_vs_rest"
+    ]
+
+
+def test_metrics_and_slices_that_the_task_has_not_are_told_with_those_it_has_and_with_all_else(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        data={"path": "rows.csv", "columns": {"body": "b"}},
+        evaluation={
+            "min": {"macro_f1": 0.5, "f1": 0.5},
+            "max_drop": {"auc": 0.1},
+            "slices": ["label", "length_bucket", "first"],
+        },
+    )
+    metrics = "the task binary has the metrics roc_auc, f1, pr_auc, precision, recall, accuracy"
+    assert problems(source) == [
+        "data.columns.body: the task binary has no such role; known are text, label, id, group",
+        f"evaluation.min.macro_f1: {metrics}",
+        f"evaluation.max_drop.auc: {metrics}",
+        "evaluation.slices: 'label' is none; the task binary has length_bucket, first_word",
+        "evaluation.slices: 'first' is none; the task binary has length_bucket, first_word",
+        "data.labels: missing; the task binary needs its two labels, the negative class first",
+    ]
+
+
+def test_metrics_and_slices_of_the_task_are_taken(tmp_path: Path) -> None:
+    evaluation = {"min": {"macro_f1": 0.6}, "max_drop": {"accuracy": 0.02}, "slices": ["label"]}
+    source = write(tmp_path, task="multiclass", data={"path": "rows.csv"}, evaluation=evaluation)
+    found = load_config(source).evaluation
+    assert (found.min, found.max_drop, found.slices) == ({"macro_f1": 0.6}, {"accuracy": 0.02}, ("label",))
+
+
+def test_an_eval_file_of_its_own_cannot_go_with_a_sample_of_one_file(tmp_path: Path) -> None:
+    source = write(tmp_path, data={**MINIMAL["data"], "eval_path": "../dev.csv"})
+    assert load_config(source).data.eval_path == str(tmp_path / "../dev.csv")
+    assert problems(source, "data.sample.train=0.1", "data.sample.eval=0.1") == [
+        "data: sample parts one file, so it cannot go with eval_path"
     ]
 
 
 def test_a_target_goes_with_the_goals_that_need_one_alone(tmp_path: Path) -> None:
-    message = "training.threshold: target is needed for precision_at_recall and recall_at_precision, and for them alone"
-    assert problems(write(tmp_path), "training.threshold.target=0.5") == [message]
-    both = ["training.threshold.goal=recall_at_precision", "training.threshold.target=0.5"]
-    assert load_config(write(tmp_path), both).training.threshold.target == 0.5
+    message = (
+        "task_options: threshold_target is needed for precision_at_recall and recall_at_precision, and for them alone"
+    )
+    for task in ("binary", "multiclass"):
+        source = write(tmp_path, task=task)
+        assert problems(source, "task_options.threshold_target=0.5") == [message]
+        assert problems(source, "task_options.threshold_goal=recall_at_precision") == [message]
+    both = ["task_options.threshold_goal=recall_at_precision", "task_options.threshold_target=0.5"]
+    options = load_config(write(tmp_path), both).make_task().options.model_dump()
+    assert options == {"threshold_goal": "recall_at_precision", "threshold_target": 0.5}
+
+
+def test_the_options_are_kept_in_the_settings_of_a_run(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, task="multiclass"), ["task_options.decision=one_vs_rest"])
+    assert config.model_dump(mode="json")["task_options"]["decision"] == "one_vs_rest"
 
 
 def test_overrides_reach_any_depth_and_win_over_the_file(tmp_path: Path) -> None:
-    source = write(tmp_path, training={"epochs": 3, "batch_size": 4}, data={**MINIMAL["data"], "id_column": "id"})
+    source = write(tmp_path, training={"epochs": 3, "batch_size": 4}, data={**MINIMAL["data"], "columns": {"id": "id"}})
     overrides = [
         "training.epochs=7",
         "data.splits.train=0.6",
         "data.splits.eval=0.4",
-        "data.id_column=null",
+        "data.columns.text=body",
         "data.labels=[bad, good]",
         "evaluation.length_buckets=[5, 50]",
         "name=other",
@@ -132,14 +242,14 @@ def test_overrides_reach_any_depth_and_win_over_the_file(tmp_path: Path) -> None
     config = load_config(source, overrides)
     assert (config.training.epochs, config.training.batch_size) == (8, 4)
     assert config.data.splits.model_dump() == {"train": 0.6, "eval": 0.4}
-    assert config.data.id_column is None
+    assert config.data.columns == {"id": "id", "text": "body"}
     assert config.data.labels == ("bad", "good")
     assert config.evaluation.length_buckets == (5, 50)
     assert config.name == "other"
 
 
 def test_an_override_may_hold_an_equals_sign(tmp_path: Path) -> None:
-    assert load_config(write(tmp_path), ["data.text_column=a=b"]).data.text_column == "a=b"
+    assert load_config(write(tmp_path), ["data.columns.text=a=b"]).data.columns["text"] == "a=b"
 
 
 def test_a_section_is_replaced_by_null_where_it_may_be(tmp_path: Path) -> None:
@@ -223,7 +333,7 @@ def test_a_built_in_configuration_puts_its_output_under_the_current_folder(
 
 
 def test_every_built_in_configuration_loads() -> None:
-    assert built_in_names() == ["quora", "reviews"]
+    assert built_in_names() == ["answers", "entities", "genres", "quora", "reviews"]
     for name in built_in_names():
         assert load_config(name).name == name
         assert (BUILT_IN_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("#")
@@ -235,7 +345,7 @@ def test_quora_is_the_reference_recipe() -> None:
     training = config.training
     assert (training.batch_size, training.learning_rate, training.dropout, training.epochs) == (32, 2e-5, 0.5, 5)
     data = config.data
-    assert (data.text_column, data.label_column, data.id_column) == ("question_text", "target", "qid")
+    assert data.columns == {"text": "question_text", "label": "target", "id": "qid"}
     assert data.labels == ("0", "1")
     assert data.sample is not None
     assert (data.sample.train, data.sample.eval) == (0.1, 0.01)
@@ -245,7 +355,7 @@ def test_a_name_that_is_no_configuration_is_told_with_what_there_is() -> None:
     with pytest.raises(ConfigError) as raised:
         load_config("review")
     assert str(raised.value) == (
-        "no configuration 'review': it is neither built in (quora, reviews) nor a file; did you mean 'reviews'?"
+        "no configuration 'review': it is neither built in (answers, entities, genres, quora, reviews) nor a file; did you mean 'reviews'?"
         " (tfx-bert init FILE.csv writes one for your data)"
     )
 

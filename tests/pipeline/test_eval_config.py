@@ -1,18 +1,26 @@
 """What Evaluator is asked for, read from the proto that it gets."""
 
+import json
 from typing import Any
 
+import pytest
 from tensorflow_model_analysis.proto import config_pb2 as tfma
 
+from modules.tasks import task_from
+from modules.tasks.task import Task
 from pipeline.eval_config import build_eval_config
+
+BINARY = task_from({"task": "binary", "columns": {"label": "target"}, "labels": ["no", "yes"], "options": {}})
+MULTICLASS = task_from(
+    {"task": "multiclass", "columns": {"label": "mood"}, "labels": ["a", "b", "c"], "options": {}}
+)
 
 
 def built(**changes: Any) -> tfma.EvalConfig:
     settings: dict[str, Any] = {
-        "label_column": "target",
-        "min_precision": 0.6,
-        "min_recall": 0.7,
-        "max_pr_auc_drop": 0.02,
+        "task": BINARY,
+        "least": {"precision": 0.6, "recall": 0.7},
+        "max_drop": {"pr_auc": 0.02},
         "slices": ["length_bucket", "first_word"],
     }
     return build_eval_config(**(settings | changes))
@@ -27,21 +35,56 @@ def metrics_of(config: tfma.EvalConfig) -> dict[str, tuple[str, tfma.MetricConfi
     }
 
 
-def test_thresholds_hold_for_the_overall_slice_alone() -> None:
-    for _, metric in metrics_of(built()).values():
-        assert not metric.HasField("threshold"), "MetricConfig.threshold would hold for every slice"
-        assert not metric.cross_slice_thresholds
-        for threshold in metric.per_slice_thresholds:
+@pytest.mark.parametrize("task", [BINARY, MULTICLASS], ids=lambda task: task.name)
+def test_thresholds_hold_for_the_overall_slice_alone(task: Task) -> None:
+    bounds = dict.fromkeys(task.metrics, 0.5)
+    found = set()
+    for spec in built(task=task, least=bounds, max_drop=bounds).metrics_specs:
+        assert not spec.thresholds, "MetricsSpec.thresholds would hold for every slice"
+        assert not spec.cross_slice_thresholds
+        of_spec = [(name, thresholds.thresholds) for name, thresholds in spec.per_slice_thresholds.items()]
+        for metric in spec.metrics:
+            assert not metric.HasField("threshold"), "MetricConfig.threshold would hold for every slice"
+            assert not metric.cross_slice_thresholds
+            if metric.per_slice_thresholds:
+                of_spec.append((json.loads(metric.config)["name"], metric.per_slice_thresholds))
+        for name, thresholds in of_spec:
+            found.add(name)
+            [threshold] = thresholds
             assert list(threshold.slicing_specs) == [tfma.SlicingSpec()]
+            assert threshold.threshold.value_threshold.lower_bound.value == 0.5
+            assert threshold.threshold.change_threshold.absolute.value == -0.5
+    assert found == set(task.metrics), "each metric that a configuration may bound is bounded"
+
+
+def bounds_of(config: tfma.EvalConfig) -> dict[tuple[str, str], float]:
+    """Lower bounds by metric and output."""
+    return {
+        (name, output): metric.per_slice_thresholds[0].threshold.value_threshold.lower_bound.value
+        for name, (output, metric) in metrics_of(config).items()
+        if metric.per_slice_thresholds and metric.per_slice_thresholds[0].threshold.HasField("value_threshold")
+    }
 
 
 def test_precision_and_recall_of_the_decision_have_the_bounds_that_were_asked_for() -> None:
-    bounds = {
-        (name, output): metric.per_slice_thresholds[0].threshold.value_threshold.lower_bound.value
-        for name, (output, metric) in metrics_of(built()).items()
-        if metric.per_slice_thresholds and metric.per_slice_thresholds[0].threshold.HasField("value_threshold")
+    assert bounds_of(built()) == {("Precision", "decision"): 0.6, ("Recall", "decision"): 0.7}
+
+
+def test_where_nothing_is_asked_for_the_bounds_are_the_task_s_and_others_stand_beside_them() -> None:
+    own = {("Precision", "decision"): 0.5, ("Recall", "decision"): 0.5}
+    assert bounds_of(built(least={})) == own
+    assert bounds_of(built(least={"recall": 0.9, "roc_auc": 0.8})) == own | {
+        ("Recall", "decision"): 0.9,
+        ("AUC", "probability"): 0.8,
     }
-    assert bounds == {("Precision", "decision"): 0.6, ("Recall", "decision"): 0.7}
+    drop = metrics_of(built(max_drop={}))["AUC PR"][1].per_slice_thresholds[0].threshold.change_threshold
+    assert drop.absolute.value == -0.01
+
+
+def test_a_metric_may_have_a_bound_and_a_limit_to_its_loss() -> None:
+    [threshold] = metrics_of(built(least={"pr_auc": 0.8}))["AUC PR"][1].per_slice_thresholds
+    assert threshold.threshold.value_threshold.lower_bound.value == 0.8
+    assert threshold.threshold.change_threshold.absolute.value == -0.02
 
 
 def test_the_pr_auc_of_the_score_may_fall_by_no_more_than_was_allowed() -> None:
@@ -67,11 +110,35 @@ def test_candidate_and_baseline_are_read_alike() -> None:
 def test_every_slice_is_asked_for_beside_the_whole() -> None:
     assert [list(spec.feature_keys) for spec in built().slicing_specs] == [[], ["length_bucket"], ["first_word"]]
     assert [list(spec.feature_keys) for spec in built(slices=[]).slicing_specs] == [[]]
+    assert [list(spec.feature_keys) for spec in built(slices=None).slicing_specs] == [[], ["length_bucket"]]
 
 
 def test_what_is_counted_at_the_threshold_reads_the_decision_and_the_rest_the_score() -> None:
-    outputs: dict[str, set[str]] = {}
-    for name, (output, _) in metrics_of(built()).items():
-        outputs.setdefault(output, set()).add(name)
-    assert outputs["decision"] == {"Precision", "Recall", "F1Score", "BinaryAccuracy", "ConfusionMatrixAtThresholds"}
-    assert {"ExampleCount", "AUC", "AUC PR", "Calibration"} <= outputs["probability"]
+    of_score, of_decision = built().metrics_specs
+    assert (list(of_score.output_names), list(of_decision.output_names)) == (["probability"], ["decision"])
+    of_both = {"ExampleCount"}
+    assert {metric.class_name for metric in of_decision.metrics} - of_both == {
+        "Precision", "Recall", "F1Score", "BinaryAccuracy", "ConfusionMatrixAtThresholds",
+    }  # fmt: skip
+    assert {metric.class_name for metric in of_score.metrics} >= {"ExampleCount", "AUC", "Calibration", "MeanLabel"}
+    assert sum("PR" in metric.config for metric in of_score.metrics) == 1
+
+
+def test_several_classes_are_judged_by_counts_under_their_names() -> None:
+    config = built(task=MULTICLASS, least={"micro_f1": 0.7}, max_drop={}, slices=["label"])
+    for model in config.model_specs:
+        assert dict(model.label_keys) == {"probabilities": "mood", "decision": "mood"}
+    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["label"]]
+    counts, *others = config.metrics_specs
+    assert list(counts.output_names) == ["class_counts"]
+    assert [list(spec.output_names) for spec in others] == [["probabilities"], ["decision"]]
+    ours = [metric for metric in counts.metrics if metric.module]
+    assert {metric.module for metric in ours} == {"modules.class_metrics"}
+    assert {metric.class_name for metric in ours} == {"ClassPrecision", "ClassRecall", "ClassF1"}
+    assert all(json.loads(metric.config)["types"] == ["a", "b", "c"] for metric in ours)
+    bounds = {
+        name: thresholds.thresholds[0].threshold.value_threshold.lower_bound.value
+        for name, thresholds in counts.per_slice_thresholds.items()
+    }
+    assert bounds == {"accuracy": 0.5, "macro_f1": 0.5, "micro_f1": 0.7}
+    assert not any(spec.per_slice_thresholds for spec in others)

@@ -9,7 +9,15 @@ from pipeline import fingerprint as fingerprint_module
 from pipeline.fingerprint import fingerprint, own_imports
 
 PROJECT = Path(__file__).parents[2]
-LOADED = ("modules.preprocessing", "modules.trainer", "modules.data_gate", "modules.atomic_pusher")
+# The modules that a component loads, those of the task among them.
+LOADED = {
+    "Transform": ("modules.preprocessing", "modules.text_preprocessing"),
+    "Trainer": ("modules.trainer", "modules.tasks.binary"),
+    "Trainer of several classes": ("modules.trainer", "modules.tasks.multiclass"),
+    "DataGate": ("modules.data_gate",),
+    "Pusher": ("modules.atomic_pusher",),
+}
+TRAINERS = {"Trainer", "Trainer of several classes"}
 
 
 @pytest.fixture
@@ -21,23 +29,33 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def changed_by_editing(root: Path, module: str) -> set[str]:
-    """Which of the loaded modules get another fingerprint when `module` is edited."""
-    before = {name: fingerprint(name, ()) for name in LOADED}
-    with open(root / (module.replace(".", "/") + ".py"), "a") as file:
+    """Which of the components get another fingerprint when `module` is edited."""
+    before = {name: fingerprint(modules, ()) for name, modules in LOADED.items()}
+    path = root / module.replace(".", "/")
+    with open(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"), "a") as file:
         file.write("# edited\n")
-    return {name for name in LOADED if fingerprint(name, ()) != before[name]}
+    return {name for name, modules in LOADED.items() if fingerprint(modules, ()) != before[name]}
 
 
 @pytest.mark.parametrize(
     ("edited", "changed"),
     [
-        ("modules.trainer", {"modules.trainer"}),
-        ("modules.threshold", {"modules.trainer"}),  # imported by the trainer
-        ("modules.text_normalization", {"modules.preprocessing", "modules.trainer"}),  # through preprocessing
-        ("modules.data_gate", {"modules.data_gate"}),
-        ("data.errors", {"modules.trainer", "modules.data_gate"}),
-        ("modules.atomic_pusher", {"modules.atomic_pusher"}),
+        ("modules.trainer", TRAINERS),
+        ("modules.threshold", TRAINERS),  # imported by the head
+        ("modules.heads.classification", TRAINERS),  # imported in a function of the task
+        ("modules.tasks", TRAINERS),  # a package's own file
+        ("modules.tasks.binary", {"Trainer"}),
+        ("modules.tasks.multiclass", {"Trainer of several classes"}),
+        ("modules.wordpiece", {"Transform"}),
+        ("modules.text_normalization", {"Transform"}),  # through wordpiece
+        ("modules.text_preprocessing", {"Transform"}),
+        ("modules.holdout", {"Transform", *TRAINERS}),
+        ("modules.data_gate", {"DataGate"}),
+        ("data.errors", {"DataGate", *TRAINERS}),
+        ("modules.atomic_pusher", {"Pusher"}),
         ("data.csv_check", set()),  # checked before TFX starts
+        ("data.inspect_csv", set()),  # of tfx-bert init
+        ("modules.tasks.tables", set()),  # of the terminal
         ("modules.production_model", set()),
     ],
 )
@@ -49,23 +67,55 @@ def test_imports_inside_functions_and_of_submodules_by_package_count(tmp_path: P
     (root / "modules" / "a.py").write_text("def f():\n    from modules import b\n")
     (root / "modules" / "b.py").write_text("import modules.c\n")
     (root / "modules" / "c.py").write_text("import os, modules.a\nfrom data import errors as e\n")
-    assert own_imports("modules.a") == {"modules.a", "modules.b", "modules.c", "data.errors"}
+    assert own_imports(["modules.a"]) == {"modules", "modules.a", "modules.b", "modules.c", "data", "data.errors"}
+
+
+def test_imports_for_types_alone_do_not_count(root: Path) -> None:
+    (root / "modules" / "a.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from modules import b\n    import data.errors\n"
+        "if True:\n    from modules import c\n"
+    )
+    for name in "bc":
+        (root / "modules" / f"{name}.py").write_text("")
+    assert own_imports(["modules.a"]) == {"modules", "modules.a", "modules.c"}
+
+
+def test_a_package_s_own_file_is_followed_however_its_parts_are_imported(root: Path) -> None:
+    package = root / "modules" / "shop"
+    package.mkdir()
+    (package / "__init__.py").write_text("from modules import counter\n")
+    for path in (package / "part.py", root / "modules" / "counter.py"):
+        path.write_text("")
+    whole = {"modules", "modules.a", "modules.shop", "modules.shop.part", "modules.counter"}
+    for statement, found in [
+        ("from modules.shop.part import x", whole),
+        ("from modules.shop import part", whole),
+        ("import modules.shop.part", whole),
+        ("import modules.shop", whole - {"modules.shop.part"}),
+    ]:
+        (root / "modules" / "a.py").write_text(statement + "\n")
+        assert own_imports(["modules.a"]) == found, statement
+    assert "modules.counter" in own_imports(["modules.shop.part"])
 
 
 def test_the_fingerprint_is_the_same_wherever_the_project_lies(root: Path) -> None:
-    here = {name: fingerprint(name, ("tfx",)) for name in LOADED}
+    here = {name: fingerprint(modules, ("tfx",)) for name, modules in LOADED.items()}
     fingerprint_module.ROOT = PROJECT
-    assert {name: fingerprint(name, ("tfx",)) for name in LOADED} == here
+    assert {name: fingerprint(modules, ("tfx",)) for name, modules in LOADED.items()} == here
 
 
-def test_a_package_s_version_matters_and_the_order_of_packages_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint("modules.data_gate", ("tfx", "pyyaml"))
-    assert fingerprint("modules.data_gate", ("pyyaml", "tfx")) == before
-    assert fingerprint("modules.data_gate", ("tfx",)) != before
+def test_a_package_s_version_matters_and_no_order_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = ["modules.data_gate"]
+    before = fingerprint(gate, ("tfx", "pyyaml"))
+    assert fingerprint(gate, ("pyyaml", "tfx")) == before
+    assert fingerprint(gate, ("tfx",)) != before
+    both = ["modules.atomic_pusher", "modules.data_gate"]
+    assert fingerprint(both, ()) == fingerprint(both[::-1], ()) != fingerprint(gate, ())
     monkeypatch.setattr(fingerprint_module, "version", lambda package: "9.9" if package == "pyyaml" else "1.21.0")
-    assert fingerprint("modules.data_gate", ("tfx", "pyyaml")) != before
+    assert fingerprint(gate, ("tfx", "pyyaml")) != before
 
 
 def test_without_a_module_the_packages_alone_count() -> None:
-    assert fingerprint(None, ("tfx",)) != fingerprint(None, ())
-    assert fingerprint(None, ()) != fingerprint("modules.data_gate", ())
+    assert fingerprint([], ("tfx",)) != fingerprint([], ())
+    assert fingerprint([], ()) != fingerprint(["modules.data_gate"], ())

@@ -35,6 +35,8 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     keeper = keep(record(status="pushed", rows={"train": 80, "eval": 20}), tmp_path)
     keeper.record.metrics = {"f1": 0.75}
     keeper.record.slices = [{"slice": "length_bucket 00-09", "f1": 0.5}]
+    keeper.record.task = {"task": "binary", "columns": {"text": "body"}, "labels": ["no", "yes"], "options": {}}
+    keeper.record.confusion = [{"truth": "a", "answer": "b", "rows": 3}]
     keeper.record.failures = ["précision is 0.4"]
     keeper.record.blessed, keeper.record.threshold = True, 0.25
     keeper.component_changed(ComponentReport("Trainer", "done", 12.5, 900))

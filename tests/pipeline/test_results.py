@@ -18,12 +18,15 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
-from modules.signatures import ServingModel
+from modules.heads.classification import BinaryServing
+from modules.serving_model import ServingParts
+from modules.tasks import task_from
 from pipeline.config import IN_MEMORY_BEAM
 from pipeline.eval_config import build_eval_config
 from pipeline.results import read_failures, read_metrics
 
 ROWS = 120
+BINARY = task_from({"task": "binary", "columns": {"label": "target"}, "labels": ["no", "yes"], "options": {}})
 Evaluate = Callable[..., tuple[str, int]]
 
 
@@ -66,15 +69,21 @@ def numbers_of(features: dict[str, tf.Tensor]) -> dict[str, tf.RaggedTensor]:
 
 def save_model(word: int, folder: Path) -> str:
     """The product's own signatures around a model that reads its probability from one of the text's words."""
-    serving = ServingModel(
-        lambda inputs: tf.cast(inputs["input_word_ids"][:, word : word + 1], tf.float32) / 100,
-        [],
-        numbers_of,
-        tf.io.FixedLenFeature([1], tf.string),
-        text_column="text",
-        labels=["no", "yes"],
-        threshold=0.595,
+    parts = ServingParts(
+        variables=[],
+        transform=numbers_of,
+        raw_features={"text": tf.io.FixedLenFeature([1], tf.string)},
+        columns=BINARY.columns,
+        inputs=BINARY.inputs,
+        example_roles=BINARY.inputs,
+        text="text",
         length_buckets=[10, 20],
+    )
+    serving = BinaryServing(
+        parts,
+        lambda inputs: tf.cast(inputs["input_word_ids"][:, word : word + 1], tf.float32) / 100,
+        ["no", "yes"],
+        threshold=0.595,
     )
     tf.saved_model.save(serving, str(folder), signatures=serving.signatures())
     return str(folder)
@@ -102,14 +111,8 @@ def evaluate(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
     for word, name in enumerate(("candidate", "baseline")):
         save_model(word, folder / name / "Format-Serving")
 
-    def run(min_precision: float, min_recall: float, max_pr_auc_drop: float, baseline: bool = True) -> tuple[str, int]:
-        config = build_eval_config(
-            label_column="target",
-            min_precision=min_precision,
-            min_recall=min_recall,
-            max_pr_auc_drop=max_pr_auc_drop,
-            slices=["length_bucket"],
-        )
+    def run(least: dict[str, float], max_drop: float, baseline: bool = True) -> tuple[str, int]:
+        config = build_eval_config(BINARY, least=least, max_drop={"pr_auc": max_drop}, slices=["length_bucket"])
         output = tmp_path_factory.mktemp("evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, output / "blessing")
         given = {name: value for name, value in inputs.items() if baseline or name != "baseline_model"}
@@ -136,7 +139,7 @@ def artifact(kind: type[Artifact], folder: Path) -> Artifact:
 @pytest.fixture(scope="module")
 def rejected(evaluate: Evaluate) -> str:
     """The candidate is worse than the baseline, and less precise than asked."""
-    folder, blessed = evaluate(min_precision=0.9, min_recall=0.1, max_pr_auc_drop=0.01)
+    folder, blessed = evaluate({"precision": 0.9, "recall": 0.1}, max_drop=0.01)
     assert not blessed
     return folder
 
@@ -144,7 +147,7 @@ def rejected(evaluate: Evaluate) -> str:
 @pytest.fixture(scope="module")
 def alone(evaluate: Evaluate) -> str:
     """A first model, without a baseline, that is good enough."""
-    folder, blessed = evaluate(min_precision=0.1, min_recall=0.1, max_pr_auc_drop=0.01, baseline=False)
+    folder, blessed = evaluate({"precision": 0.1, "recall": 0.1}, max_drop=0.01, baseline=False)
     assert blessed
     return folder
 
@@ -152,7 +155,6 @@ def alone(evaluate: Evaluate) -> str:
 def expected(labels: np.ndarray, hundredths: np.ndarray) -> dict[str, float]:
     decisions = hundredths >= 60
     return {
-        "mean_label": float(np.mean(labels)),
         "example_count": len(labels),
         "roc_auc": roc_auc_score(labels, hundredths),
         "pr_auc": average_precision_score(labels, hundredths),
@@ -167,7 +169,8 @@ def expected(labels: np.ndarray, hundredths: np.ndarray) -> dict[str, float]:
 def test_metrics_are_the_candidate_s_overall_and_in_each_slice(
     evaluation: str, rows: Rows, request: pytest.FixtureRequest
 ) -> None:
-    overall, slices = read_metrics(request.getfixturevalue(evaluation))
+    overall, slices, confusion = read_metrics(request.getfixturevalue(evaluation), BINARY)
+    assert confusion == []
     # TFMA interpolates between thresholds.
     assert overall == pytest.approx(expected(rows.labels, rows.candidate), abs=0.015)
     assert overall["precision"] == pytest.approx(expected(rows.labels, rows.candidate)["precision"], abs=1e-6)
@@ -183,7 +186,7 @@ def test_each_missed_threshold_is_told_with_what_was_asked_and_how_much_is_missi
     change, precision = sorted(read_failures(rejected))
     value = expected(rows.labels, rows.candidate)["precision"]
     assert precision == f"precision (overall) is {value:.4f}; at least 0.9000 is asked, {0.9 - value:.4f} short"
-    drop = read_metrics(rejected)[0]["pr_auc"] - expected(rows.labels, rows.baseline)["pr_auc"]
+    drop = read_metrics(rejected, BINARY).overall["pr_auc"] - expected(rows.labels, rows.baseline)["pr_auc"]
     words = change.split()
     assert change.startswith("pr_auc (overall) changed by -")
     assert change.endswith("short")

@@ -7,10 +7,12 @@ import pytest
 from rich.console import Console, RenderableType
 
 from pipeline.records import RunRecord
-from pipeline.view import RunView, components_table, metrics_table, runs_table
+from pipeline.view import SHOWN_SLICES, RunView, components_table, metrics_table, mistakes_table, runs_table
 from pipeline.watch import ComponentReport
 
 COMPONENTS = ("Transform", "Trainer", "Pusher")
+BINARY = {"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}}
+MULTICLASS = {"task": "multiclass", "columns": {}, "labels": ["a", "b"], "options": {}}
 
 
 def shown(renderable: RenderableType) -> list[str]:
@@ -40,40 +42,71 @@ def progress(step: int, epoch_done: bool = False, **metrics: float) -> dict[str,
     }
 
 
-def test_metrics_are_shown_overall_and_by_slice_under_their_names() -> None:
+def test_metrics_are_shown_overall_and_by_slice_under_their_names_in_the_task_s_order() -> None:
     overall = {
+        "recall": 0.72,
         "example_count": 1234.0,
         "roc_auc": 0.91,
         "pr_auc": 0.92,
         "precision": 0.81,
-        "recall": 0.72,
         "f1": 0.76,
         "accuracy": 0.84,
     }
-    slices = [{"slice": "length_bucket 00-09", "example_count": 34.0, "f1": 0.5}]
-    title, heading, first, second = shown(metrics_table(record(threshold=0.4567, metrics=overall, slices=slices)))
+    slices = [{"slice": "length_bucket 00-09", "example_count": 34.0, "f1": 0.5, "roc_auc": None}]
+    made = record(task=BINARY, threshold=0.4567, metrics=overall, slices=slices)
+    title, heading, first, second = shown(metrics_table(made))
     assert title == "eval split, decision threshold 0.457"
-    assert heading == "slice rows roc_auc pr_auc precision recall f1 accuracy"
-    assert first == "overall 1,234 0.9100 0.9200 0.8100 0.7200 0.7600 0.8400"
+    assert heading == "slice rows roc_auc f1 pr_auc precision recall accuracy"
+    assert first == "overall 1,234 0.9100 0.7600 0.9200 0.8100 0.7200 0.8400"
     assert second == "length_bucket 00-09 34 0.5000"
 
 
-def test_runs_are_shown_one_a_line() -> None:
+def test_metrics_that_no_row_has_get_no_column_and_without_a_threshold_none_is_told() -> None:
+    slices = [{"slice": "label [a]", "example_count": 3.0, "f1": 0.25}]
+    made = record(task=MULTICLASS, metrics={"macro_f1": 0.5, "accuracy": 0.75, "example_count": 8.0}, slices=slices)
+    title, heading, first, second = shown(metrics_table(made))
+    assert title == "eval split"
+    assert heading.split()[:4] == ["slice", "rows", "accuracy", "macro_f1"]
+    assert first == "overall 8 0.7500 0.5000"
+    assert second.startswith("label [a] 3")
+
+
+def test_of_many_slices_the_first_are_shown_and_the_others_counted_with_the_command_that_shows_them() -> None:
+    slices = [{"slice": f"label c{n:03}", "example_count": 1.0} for n in range(50)]
+    lines = shown(metrics_table(record(task=MULTICLASS, metrics={"accuracy": 0.5}, slices=slices)))[2:]
+    assert len(lines) == SHOWN_SLICES + 1
+    assert lines[SHOWN_SLICES - 1].startswith("label c028")
+    assert lines[-1] == "and 21 more: tfx-bert runs 20240229-120000 --json"
+
+
+def test_mistakes_are_shown_as_they_were_counted() -> None:
+    confusion = [{"truth": "[plot]", "answer": "fresh", "rows": 1234}, {"truth": "fresh", "answer": "b", "rows": 2}]
+    title, heading, *lines = shown(mistakes_table(record(confusion=confusion)))
+    assert (title, heading) == ("most frequent mistakes", "truth answer rows")
+    assert lines == ["[plot] fresh 1,234", "fresh b 2"]
+
+
+def test_runs_are_shown_one_a_line_with_the_two_most_telling_metrics_of_their_task() -> None:
     records = [
         record(
+            task=BINARY,
             seconds=61.6,
             fit_seconds=41.2,
             peak_mib=2345,
-            metrics={"roc_auc": 0.9, "f1": 0.8},
+            metrics={"f1": 0.8, "roc_auc": 0.9, "pr_auc": 0.7},
             pushed_version="1700000000",
         ),
+        record(task=MULTICLASS, metrics={"example_count": 9.0, "accuracy": 0.75, "macro_f1": None}),
+        record(metrics={"example_count": 9.0, "roc_auc": 0.9, "f1": 0.8}),  # from before there were tasks
         record(status="rejected", seconds=5.0),
         record(status="failed"),
     ]
     heading, *lines = shown(runs_table(records))
-    assert heading == "run config status seconds fit peak MiB roc_auc f1 version"
+    assert heading == "run config status seconds fit peak MiB quality version"
     assert lines == [
-        "20240229-120000 mine pushed 62 41 2,345 0.9000 0.8000 1700000000",
+        "20240229-120000 mine pushed 62 41 2,345 roc_auc 0.9000 f1 0.8000 1700000000",
+        "20240229-120000 mine pushed 0 0 0 accuracy 0.7500",
+        "20240229-120000 mine pushed 0 0 0 roc_auc 0.9000 f1 0.8000",
         "20240229-120000 mine rejected 5 0 0",
         "20240229-120000 mine failed 0 0 0",
     ]

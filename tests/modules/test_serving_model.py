@@ -12,17 +12,21 @@ import tensorflow_transform as tft
 import tf_keras
 
 from modules.encoder import load_encoder
-from modules.input_pipeline import encoder_inputs
-from modules.model import build_classifier
+from modules.heads.classification import BinaryHead, BinaryServing
+from modules.heads.head import inference
+from modules.input_pipeline import pad_inputs
 from modules.optimizer import adamw
-from modules.preprocessing import tokenize
-from modules.signatures import CHUNK_ROWS, ServingModel, bucket_names
-from modules.trainer import Settings, export, inference
-from modules.wordpiece import read_vocabulary
+from modules.serving_model import CHUNK_ROWS, ServingParts, bucket_names, in_chunks, in_rows
+from modules.tasks import task_from
+from modules.text_preprocessing import frame
+from modules.trainer import export, serving_parts
+from modules.wordpiece import Tokenizer
 
 LABELS = ["sincere", "insincere"]
 BUCKETS = [10, 20]
 SIGNATURES = {"serving_default", "serve_examples", "slice_features"}
+TASK = task_from({"task": "binary", "columns": {}, "labels": LABELS, "options": {}})
+HEAD = BinaryHead(LABELS, goal="best_f1", target=None)
 
 
 class Exported(NamedTuple):
@@ -39,7 +43,7 @@ class Exported(NamedTuple):
 def exported(tiny_encoder: Path, transformed: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A classifier after one step of training, so that there is an optimizer with slots, exported by the Trainer."""
     tf_keras.utils.set_random_seed(3)
-    model = build_classifier(load_encoder(str(tiny_encoder)), dropout=0.1)
+    model = HEAD.build(load_encoder(str(tiny_encoder)), dropout=0.1)
     model.compile(
         adamw(model.trainable_variables, learning_rate=1e-3, warmup_fraction=0, total_steps=9, weight_decay=0.01),
         "binary_crossentropy",
@@ -48,23 +52,15 @@ def exported(tiny_encoder: Path, transformed: Any, tmp_path_factory: pytest.Temp
     assert len(model.optimizer.variables) > 2 * len(model.variables)
     threshold = float(np.median(keras_answers(model, transformed, transformed.texts)))
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
-    settings = Settings(
-        encoder=str(tiny_encoder),
-        encoder_fingerprint="",
-        text_column="text",
-        label_column="label",
-        labels=LABELS,
-        length_buckets=BUCKETS,
-        training={},
-    )
-    export(model, inference(model), transformed.output, settings, threshold, str(folder))
+    parts = serving_parts(model, transformed.output, TASK, BUCKETS)
+    export(model, inference(model), HEAD, TASK, {"threshold": threshold}, parts, str(folder))
     loaded = tf.saved_model.load(str(folder))
     return Exported(folder, dict(loaded.signatures), model, threshold, loaded)
 
 
 def keras_inputs(transformed: Any, texts: list[str]) -> dict[str, tf.Tensor]:
-    ids, _ = tokenize(tf.constant(texts), read_vocabulary(transformed.vocab_file), lower_case=True, max_seq_length=40)
-    return encoder_inputs(ids.to_tensor(), ids.row_lengths())
+    ids, _ = frame(tf.constant(texts), Tokenizer.from_file(transformed.vocab_file, lower_case=True, max_seq_length=40))
+    return pad_inputs(ids.to_tensor(), ids.row_lengths())
 
 
 def keras_answers(model: tf_keras.Model, transformed: Any, texts: list[str]) -> np.ndarray:
@@ -164,9 +160,15 @@ def test_the_signatures_are_named_and_typed_as_documented(exported: Exported) ->
     }
 
 
-def test_labels_and_threshold_travel_with_the_model(exported: Exported) -> None:
+def test_task_and_threshold_travel_with_the_model(exported: Exported) -> None:
     facts = json.loads((exported.folder / "assets.extra" / "model.json").read_text(encoding="utf-8"))
-    assert facts == {"task": "binary", "labels": LABELS, "threshold": exported.threshold}
+    assert facts == {
+        "task": "binary",
+        "columns": {"text": "text", "label": "label"},
+        "labels": LABELS,
+        "options": {"threshold_goal": "best_f1", "threshold_target": None},
+        "threshold": exported.threshold,
+    }
 
 
 def test_slices_begin_at_their_boundaries_and_first_words_are_lower_case(exported: Exported) -> None:
@@ -202,17 +204,17 @@ def with_forward(
     transform_output: tft.TFTransformOutput, forward: Callable[[dict[str, tf.Tensor]], tf.Tensor], threshold: float
 ) -> dict[str, Any]:
     """The signatures around a forward of the test's own."""
-    serving = ServingModel(
-        forward,
-        [],
-        transform_output.transform_features_layer(),
-        transform_output.raw_feature_spec()["text"],
-        text_column="text",
-        labels=LABELS,
-        threshold=threshold,
+    parts = ServingParts(
+        variables=[],
+        transform=transform_output.transform_features_layer(),
+        raw_features=transform_output.raw_feature_spec(),  # the roles have the names of their columns
+        columns=TASK.columns,
+        inputs=TASK.inputs,
+        example_roles=TASK.inputs,
+        text="text",
         length_buckets=BUCKETS,
     )
-    return serving.signatures()
+    return BinaryServing(parts, forward, LABELS, threshold).signatures()
 
 
 def tenth_of_length(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -250,3 +252,27 @@ def test_a_schema_that_makes_the_text_sparse_serves_the_same(sparse_transform_ou
     assert sparse["serving_default"](tf.constant(texts))["probability"].numpy() == pytest.approx([0.3, 0.0, 0.1])
     with pytest.raises(tf.errors.InvalidArgumentError, match="one value of feature"):
         sparse["serve_examples"](tf.constant([example(text="fine"), example(title="no text")]))
+
+
+def test_results_of_one_for_each_row_come_back_in_the_rows_own_order() -> None:
+    lengths = tf.constant([9, 2, 2, 5, 1, 7] * 11)
+    seen: list[int] = []
+
+    def score(chunk: tf.Tensor) -> list[tf.Tensor]:
+        seen.append(len(chunk.numpy()))
+        return [tf.cast(chunk, tf.float32) / 2, tf.stack([chunk, chunk], axis=1)]
+
+    specs = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, 2], tf.int32)]
+    [halves, pairs], order = in_chunks(lengths, score, specs)
+    assert tf.gather(lengths, order).numpy().tolist() == sorted(lengths.numpy().tolist())
+    assert in_rows(halves, order).numpy().tolist() == [row / 2 for row in range(66)]
+    assert in_rows(pairs, order).numpy().tolist() == [[row, row] for row in range(66)]
+    assert seen == [CHUNK_ROWS, CHUNK_ROWS, 2]
+
+
+def test_results_of_many_for_a_row_are_those_of_all_chunks_in_the_order_of_length() -> None:
+    lengths = tf.constant([3, 1, 2] * CHUNK_ROWS)
+    [tokens], order = in_chunks(
+        lengths, lambda chunk: [tf.repeat(chunk, tf.gather(lengths, chunk))], [tf.TensorSpec([None], tf.int32)]
+    )
+    assert tokens.numpy().tolist() == [row for row in order.numpy() for _ in range(lengths.numpy()[row])]

@@ -1,0 +1,90 @@
+"""What is trained on top of an encoder, whatever the task: rows, model, loss, decision, signatures."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from modules.serving_model import ServingModel, ServingParts
+
+Batch = dict[str, tf.Tensor]
+Forward = Callable[[Batch], tf.Tensor]
+"""A model without dropout, traced once for batches of any shape."""
+
+
+class Watch(NamedTuple):
+    """The training log that early stopping goes by, and whether it is to be `max` or `min`."""
+
+    log: str
+    mode: str
+
+
+class Head(ABC):
+    """A task's part of training and export.
+
+    Class attributes:
+      features: the transformed features that training reads; `num_tokens`, the length of a training row, among them or
+        made by `rows`.
+      padding: what fills up features that are not padded with 0.
+      watch: what early stopping goes by.
+    """
+
+    features: ClassVar[tuple[str, ...]]
+    padding: ClassVar[Mapping[str, int]] = {}
+    watch: ClassVar[Watch]
+
+    def rows(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Transformed rows, each feature [rows] or ragged [rows, (n)], to training rows of the same form.
+
+        The training rows have `input_word_ids` ragged and `num_tokens`; there may be more or fewer of them.
+        """
+        return features
+
+    @abstractmethod
+    def to_model(self, batch: Batch) -> tuple[Batch, tf.Tensor]:
+        """A padded batch of training rows as the model's inputs and targets."""
+
+    @abstractmethod
+    def build(self, encoder: tf_keras.layers.Layer, *, dropout: float) -> tf_keras.Model:
+        """The model: `encoder` as in modules.encoder, what `to_model` gives in, what `loss` takes out."""
+
+    @abstractmethod
+    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss: ...
+
+    @abstractmethod
+    def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
+        """What is watched while training."""
+
+    def check_holdout(self, holdout: Mapping[str, np.ndarray], holdout_fraction: float) -> None:  # noqa: B027
+        """Looks at the dense features [rows] of the held-out rows before training begins.
+
+        Raises:
+          UserError: where they are not enough for early stopping and the decision.
+        """
+
+    def decide(self, model: tf_keras.Model, forward: Forward, holdout: tf.data.Dataset) -> dict[str, Any]:
+        """What is chosen on the held-out batches after training, thresholds say; goes to training.json as it is.
+
+        What `serving` needs of it must be there under `facts`, which is also kept beside the exported model.
+        """
+        return {"facts": {}}
+
+    @abstractmethod
+    def serving(
+        self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
+    ) -> ServingModel:
+        """The module to export."""
+
+
+def inference(model: tf_keras.Model) -> Forward:
+    """The model without dropout, traced once for batches of any shape."""
+    spec = {
+        name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[spec])

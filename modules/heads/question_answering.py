@@ -1,0 +1,176 @@
+"""The head for extractive answers: where an answer starts and where it ends, searched for together over windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tf_keras
+
+from modules.answer_spans import SpanLoss, answer_texts, best_spans, merge_windows, position_mask
+from modules.answer_spans import Spans as WindowSpans
+from modules.answer_windows import AnswerWindows, answer_targets, answer_windows, training_windows
+from modules.classifier import encoder_inputs
+from modules.encoder import INPUT_NAMES
+from modules.heads.head import Batch, Forward, Head, Watch
+from modules.input_pipeline import pad_inputs
+from modules.serving_model import ServingModel, ServingParts, in_chunks, in_rows
+
+MASKED = -1e9
+
+
+class Reading(NamedTuple):
+    """How a context is read.
+
+    cls, sep: ids of [CLS] and [SEP]. max_seq_length: tokens of a window, question and special ones among them.
+    max_question_length: pieces of the question. stride: pieces between the starts of two windows. max_answer_length:
+    pieces of an answer. negatives: windows without the answer that each question is trained on. no_answer: how much
+    the best answer may score under having none and still be given; None gives it always.
+    """
+
+    cls: int
+    sep: int
+    max_seq_length: int
+    max_question_length: int
+    stride: int
+    max_answer_length: int
+    negatives: int
+    no_answer: float | None
+
+    def windows(self, question: tf.RaggedTensor, context: tf.RaggedTensor) -> AnswerWindows:
+        return answer_windows(
+            question,
+            context,
+            cls=self.cls,
+            sep=self.sep,
+            max_seq_length=self.max_seq_length,
+            max_question_length=self.max_question_length,
+            stride=self.stride,
+        )
+
+
+class QuestionAnsweringHead(Head):
+    """A start and an end score for each token; [CLS] stands for having no answer."""
+
+    features = ("question_ids", "context_ids", "answer_first", "answer_last")
+    watch = Watch("val_span_accuracy", "max")
+
+    def __init__(self, reading: Reading):
+        self._reading = reading
+
+    def rows(self, features: dict[str, Any]) -> dict[str, Any]:
+        """A row for each window that holds the answer, and for some of the others."""
+        windows = self._reading.windows(features["question_ids"], features["context_ids"])
+        target = answer_targets(windows, features["answer_first"], features["answer_last"])
+        keep = training_windows(target, windows.row, self._reading.negatives)
+        ids = tf.ragged.boolean_mask(windows.ids, keep)
+        return {
+            "input_word_ids": ids,
+            "input_type_ids": tf.ragged.boolean_mask(windows.type_ids, keep),
+            "num_tokens": ids.row_lengths(),
+            "context_at": windows.context_at[keep],
+            "chunk_length": windows.chunk_length[keep],
+            "target": target[keep],
+        }
+
+    def to_model(self, batch: Batch) -> tuple[Batch, tf.Tensor]:
+        """Targets <int64>[batch, 2], first and last token of the answer."""
+        return _inputs(
+            batch["input_word_ids"],
+            batch["num_tokens"],
+            batch["input_type_ids"],
+            batch["context_at"],
+            batch["chunk_length"],
+        ), batch["target"]
+
+    def build(self, encoder: tf_keras.layers.Layer, *, dropout: float) -> tf_keras.Model:
+        """Model of the three inputs and span_mask <bool>[batch, tokens] to scores <float32>[batch, tokens, 2]."""
+        inputs = {**encoder_inputs(), "span_mask": tf_keras.Input((None,), dtype=tf.bool, name="span_mask")}
+        _, sequence = encoder(*(inputs[name] for name in INPUT_NAMES))
+        dropped = tf_keras.layers.Dropout(dropout)(sequence)
+        scores = tf_keras.layers.Dense(2, dtype=tf.float32, name="scores")(dropped)
+        return tf_keras.Model(inputs, Masked(name="masked")(scores, inputs["span_mask"]))
+
+    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss:
+        return SpanLoss()
+
+    def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
+        return [tf_keras.metrics.MeanMetricWrapper(span_accuracy, name="span_accuracy")]
+
+    def serving(
+        self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
+    ) -> ServingModel:
+        return AnswerServing(parts, forward, self._reading)
+
+
+class Masked(tf_keras.layers.Layer):
+    """Takes out of play what no answer may start or end at."""
+
+    def call(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """`scores` <float32>[batch, tokens, 2], `mask` <bool>[batch, tokens]."""
+        return tf.where(mask[:, :, None], scores, MASKED)
+
+
+def span_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Whether start and end are both the most probable: targets [batch, 2], scores [batch, tokens, 2] to [batch]."""
+    best = tf.argmax(y_pred, axis=1)
+    return tf.cast(tf.reduce_all(best == tf.cast(y_true, tf.int64), axis=1), tf.float32)
+
+
+def _inputs(
+    ids: tf.Tensor, lengths: tf.Tensor, type_ids: tf.Tensor, context_at: tf.Tensor, chunk_length: tf.Tensor
+) -> Batch:
+    mask = position_mask(context_at, chunk_length, tf.shape(ids)[1])
+    return {**pad_inputs(ids, lengths, type_ids), "span_mask": mask}
+
+
+class AnswerServing(ServingModel):
+    """Question and context to the answer as it stands in the context.
+
+    Outputs [batch]: answer <string>, "" where there is none; start and end <int32> in code points of the context, end
+    exclusive (-1); score <float32>, the probability of the answer against having none (its own, where none is given).
+    """
+
+    def __init__(self, parts: ServingParts, forward: Forward, reading: Reading):
+        super().__init__(parts)
+        self._forward, self._reading = forward, reading
+
+    def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        features = self.transformed(texts)
+        windows = self._reading.windows(features["question_ids"], features["context_ids"])
+        best = merge_windows(self._spans(windows), windows.row, tf.shape(texts["context"])[0])
+        answered = best.first >= 0
+        if self._reading.no_answer is not None:
+            answered &= best.score >= self._reading.no_answer
+        starts, ends = (
+            feature.with_values(tf.cast(feature.values, tf.int32))
+            for feature in (features["context_starts"], features["context_ends"])
+        )
+        text, start, end = answer_texts(texts["context"], starts, ends, best.first, best.last, answered)
+        probability = tf.sigmoid(best.score)
+        return {"answer": text, "start": start, "end": end, "score": tf.where(answered, probability, 1 - probability)}
+
+    def _spans(self, windows: AnswerWindows) -> WindowSpans:
+        def score(chunk: tf.Tensor) -> list[tf.Tensor]:
+            ids, types = tf.gather(windows.ids, chunk), tf.gather(windows.type_ids, chunk)
+            context_at, chunk_start, chunk_length = (
+                tf.gather(part, chunk) for part in (windows.context_at, windows.chunk_start, windows.chunk_length)
+            )
+            scores = self._forward(
+                _inputs(ids.to_tensor(), ids.row_lengths(), types.to_tensor(), context_at, chunk_length)
+            )
+            return list(
+                best_spans(
+                    scores[:, :, 0],
+                    scores[:, :, 1],
+                    context_at,
+                    chunk_start,
+                    chunk_length,
+                    max_answer_length=self._reading.max_answer_length,
+                )
+            )
+
+        specs = [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int64, tf.int64, tf.float32)]
+        results, order = in_chunks(windows.ids.row_lengths(), score, specs)
+        return WindowSpans(*(in_rows(result, order) for result in results))

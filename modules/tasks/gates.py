@@ -1,0 +1,81 @@
+"""Metrics with thresholds, in TFMA's terms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tensorflow_model_analysis.proto import config_pb2 as tfma
+
+
+class Gates:
+    """Makes MetricsSpecs whose thresholds hold for the overall slice alone.
+
+    MetricConfig.threshold would hold for every slice.
+    """
+
+    def __init__(self, least: Mapping[str, float], drop: Mapping[str, float]):
+        """
+        Args:
+          least: lower bounds by metric.
+          drop: by metric, the most that it may lose against the model in production.
+        """
+        self._least, self._drop = least, drop
+
+    def spec(self, output: str, metrics: Sequence[tfma.MetricConfig], derived: Iterable[str] = ()) -> tfma.MetricsSpec:
+        """The metrics of one of the model's outputs; `derived` are the bounded ones that have no MetricConfig."""
+        bounds = {name: self._threshold(name) for name in derived if name in {**self._least, **self._drop}}
+        return tfma.MetricsSpec(
+            metrics=[tfma.MetricConfig(class_name="ExampleCount"), *metrics],
+            output_names=[output],
+            per_slice_thresholds={
+                name: tfma.PerSliceMetricThresholds(thresholds=[bound]) for name, bound in bounds.items()
+            },
+        )
+
+    def metric(self, class_name: str, name: str, module: str = "", **config: Any) -> tfma.MetricConfig:
+        """A metric under a name of ours; `config` goes to its constructor."""
+        made = self.unbounded(class_name, name, module, **config)
+        if name in self._least or name in self._drop:
+            made.per_slice_thresholds.append(self._threshold(name))
+        return made
+
+    @staticmethod
+    def unbounded(class_name: str, name: str = "", module: str = "", **config: Any) -> tfma.MetricConfig:
+        """As `metric`, without a threshold, whatever its name."""
+        made = tfma.MetricConfig(class_name=class_name, module=module)
+        if name:
+            made.config = json.dumps({"name": name, **config})
+        return made
+
+    def class_metrics(
+        self, output: str, classes: Sequence[str], names: Mapping[str, str], micro: Mapping[str, str]
+    ) -> tfma.MetricsSpec:
+        """Metrics of modules.class_metrics from an output of counts.
+
+        Args:
+          names: the metrics' names by class ("ClassF1": "f1").
+          micro: the names of their micro averages where these are others.
+        """
+        metrics = [
+            self.unbounded(
+                cls,
+                name,
+                "modules.class_metrics",
+                types=list(classes),
+                **({"micro": micro[cls]} if cls in micro else {}),
+            )
+            for cls, name in names.items()
+        ]
+        derived = [micro.get(cls, name) for cls, name in names.items()] + [f"macro_{name}" for name in names.values()]
+        return self.spec(output, metrics, derived)
+
+    def _threshold(self, name: str) -> tfma.PerSliceMetricThreshold:
+        threshold = tfma.MetricThreshold()
+        if name in self._least:
+            threshold.value_threshold.lower_bound.value = self._least[name]
+        if name in self._drop:
+            threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+            threshold.change_threshold.absolute.value = -self._drop[name]
+        return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)

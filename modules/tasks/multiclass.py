@@ -1,0 +1,106 @@
+"""Multi-class classification: a softmax over any number of string labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from modules.tasks.classification import TextClassification
+from modules.tasks.task import Answer, TaskOptions
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from tensorflow_model_analysis.proto.config_pb2 import MetricsSpec
+
+    from data.inspect_csv import Guess, Table
+    from modules.heads.head import Head
+
+
+class MulticlassOptions(TaskOptions):
+    """How a class is chosen from the probabilities."""
+
+    decision: Literal["most_probable", "one_vs_rest"] = Field(
+        "most_probable",
+        description="one_vs_rest: a threshold for each class against all others, chosen on the held-out part of the "
+        "training split; the class whose probability is furthest over its threshold is given",
+    )
+    threshold_goal: Literal["best_f1", "precision_at_recall", "recall_at_precision"] = "best_f1"
+    threshold_target: float | None = Field(
+        None, gt=0, lt=1, description="the recall (or precision) to keep; none for best_f1"
+    )
+
+    @model_validator(mode="after")
+    def _target_fits_goal(self) -> MulticlassOptions:
+        if (self.threshold_goal == "best_f1") != (self.threshold_target is None):
+            raise ValueError(
+                "threshold_target is needed for precision_at_recall and recall_at_precision, and for them alone"
+            )
+        if self.decision == "most_probable" and self.threshold_goal != "best_f1":
+            raise ValueError("threshold_goal is for decision: one_vs_rest")
+        return self
+
+
+class Multiclass(TextClassification):
+    """Two or more labels; without `data.labels` they are those that the data have, in alphabetical order."""
+
+    name = "multiclass"
+    summary = "texts with one of several labels"
+    metrics = ("accuracy", "macro_f1", "micro_f1", "macro_precision", "macro_recall")
+    min_metrics = {"accuracy": 0.5, "macro_f1": 0.5}
+    max_drop = {"accuracy": 0.01}
+    slices = ("length_bucket", "first_word", "label")
+    answer_columns = ("label", "probability")
+    metric_modules = ("modules.class_metrics",)
+    labels_in_every_split = False
+    score = "probabilities"
+    Options = MulticlassOptions
+    options: MulticlassOptions
+
+    def problems(self) -> list[str]:
+        if self.labels is not None and len(self.labels) < 2:
+            return [f"data.labels is {list(self.labels)}: give two labels or more, or leave it out to take the data's"]
+        return []
+
+    @classmethod
+    def guess(cls, table: Table) -> Guess | None:
+        from data.inspect_csv import guess_labelled
+
+        return guess_labelled(table)
+
+    def head(self, *, max_seq_length: int, cls: int, sep: int) -> Head:
+        from modules.heads.classification import MulticlassHead
+
+        assert self.labels is not None
+        goal = self.options.threshold_goal if self.options.decision == "one_vs_rest" else None
+        return MulticlassHead(self.labels, goal=goal, target=self.options.threshold_target)
+
+    def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
+        from modules.tasks.gates import Gates
+
+        assert self.labels is not None
+        gates = Gates(least, drop)
+        # Of one label for each text, micro precision, recall and F1 are the accuracy.
+        names = {"ClassF1": "f1", "ClassPrecision": "precision", "ClassRecall": "recall"}
+        micro = {"ClassF1": "micro_f1", "ClassPrecision": "accuracy", "ClassRecall": "micro_recall"}
+        return [
+            gates.class_metrics("class_counts", self.labels, names, micro),
+            gates.spec("probabilities", [gates.unbounded("SparseCategoricalCrossentropy", "cross_entropy")]),
+            gates.spec("decision", [gates.unbounded("MultiClassConfusionMatrixPlot", "confusion", thresholds=[0.5])]),
+        ]
+
+    def answers(self, outputs: Mapping[str, Any]) -> list[Answer]:
+        return [self.answer(*pair) for pair in zip(outputs["label"], outputs["probability"].tolist(), strict=True)]
+
+    def show(
+        self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()
+    ) -> RenderableType:
+        """A line a text, with the probability of the label that it got."""
+        from modules.tasks.tables import answers_table
+
+        columns = {
+            "label": [answer.label for answer in answers],
+            "probability": [f"{answer.fields['probability']:.4f}" for answer in answers],
+        }
+        return answers_table(columns, [request[0] for request in requests], truths)
