@@ -112,23 +112,34 @@ def guess_answers(table: Table) -> Guess | None:
         given = sum(bool(value.strip()) for value in values)
         if answer in (question, context) or not given or inside < MOST * given or all(map(_is_whole, values)):
             continue
-        for start in table.header:
-            offsets = table.column(start)
-            if (
-                start not in (question, context, answer)
-                and any(v.strip() for v in offsets)
-                and all(map(_is_whole, offsets))
-            ):
-                return Guess(
-                    {"question": question, "context": context, "answer": answer, "start": start},
-                    (),
-                    {
-                        "question": f"columns {question!r} and {context!r} are named like questions and contexts",
-                        "answer": f"what is in column {answer!r} stands in the context in {inside:,} of {given:,} rows",
-                        "start": f"column {start!r} holds whole numbers",
-                    },
-                )
+        starts = [name for name in table.header if name not in (question, context, answer) and _is_offset(table, name)]
+        if starts:
+            places = {name: _places(table.column(name), values, contexts) for name in starts}
+            start = max(places, key=lambda name: places[name])
+            return Guess(
+                {"question": question, "context": context, "answer": answer, "start": start},
+                (),
+                {
+                    "question": f"columns {question!r} and {context!r} are named like questions and contexts",
+                    "answer": f"what is in column {answer!r} stands in the context in {inside:,} of {given:,} rows",
+                    "start": f"column {start!r} holds whole numbers, the answer's place in {places[start]:,} rows",
+                },
+            )
     return None
+
+
+def _is_offset(table: Table, name: str) -> bool:
+    """Whether a column has whole numbers, and nothing else."""
+    values = table.column(name)
+    return any(value.strip() for value in values) and all(map(_is_whole, values))
+
+
+def _places(offsets: list[str], answers: list[str], contexts: list[str]) -> int:
+    """In how many rows the answer stands in the context at the offset: a running number is whole, too."""
+    return sum(
+        bool(offset.strip()) and bool(answer) and context.startswith(answer, max(0, int(offset.partition(".")[0])))
+        for offset, answer, context in zip(offsets, answers, contexts, strict=True)
+    )
 
 
 def _is_whole(value: str) -> bool:

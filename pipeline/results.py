@@ -40,7 +40,8 @@ def read_metrics(evaluation_uri: str, task: Task) -> Metrics:
                 continue
             name, _, of_class = pair.key.name.partition("/")
             name = COUNT if name == GOLD else name
-            if name not in (*task.metrics, COUNT, _MEAN_LABEL) or (of_class and where):
+            known = (*task.metrics, COUNT, *(task.class_metrics if of_class else (_MEAN_LABEL,)))
+            if name not in known or (of_class and where):
                 continue
             label = f"{task.classes} {of_class}" if of_class else where
             rows.setdefault(label, {"slice": label})[name] = float(pair.value.double_value.value)

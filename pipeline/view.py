@@ -172,7 +172,8 @@ def runs_table(records: Sequence[RunRecord]) -> Table:
 def _metric_names(record: RunRecord) -> list[str]:
     """In the order of the task; of a record from before there were tasks, as they stand."""
     if "task" in record.task:
-        return list(task_class(record.task["task"]).metrics)
+        task = task_class(record.task["task"])
+        return [*task.metrics, *task.class_metrics]
     return [name for name in record.metrics if name != COUNT]
 
 

@@ -30,7 +30,8 @@ class Predictor:
 
     def answer(self, requests: Sequence[Sequence[str]]) -> list[Answer]:
         """One answer a request, in order; a request is a text for each of the task's inputs."""
-        texts = zip(self.task.inputs, zip(*requests, strict=True), strict=True)
+        columns = list(zip(*requests, strict=True)) if requests else [()] * len(self.task.inputs)
+        texts = zip(self.task.inputs, columns, strict=True)
         output = self._signature(**{role: self._tf.constant(values, self._tf.string) for role, values in texts})
         return self.task.answers({name: value.numpy() for name, value in output.items()})
 

@@ -54,7 +54,7 @@ class QuestionAnsweringHead(Head):
     """A start and an end score for each token; [CLS] stands for having no answer."""
 
     features = ("question_ids", "context_ids", "answer_first", "answer_last")
-    watch = Watch("val_span_accuracy", "max")
+    watch = Watch("val_span_f1", "max")
 
     def __init__(self, reading: Reading):
         self._reading = reading
@@ -96,7 +96,7 @@ class QuestionAnsweringHead(Head):
         return SpanLoss()
 
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
-        return [tf_keras.metrics.MeanMetricWrapper(span_accuracy, name="span_accuracy")]
+        return [SpanF1()]
 
     def serving(
         self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
@@ -112,10 +112,30 @@ class Masked(tf_keras.layers.Layer):
         return tf.where(mask[:, :, None], scores, MASKED)
 
 
-def span_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """Whether start and end are both the most probable: targets [batch, 2], scores [batch, tokens, 2] to [batch]."""
-    best = tf.argmax(y_pred, axis=1)
-    return tf.cast(tf.reduce_all(best == tf.cast(y_true, tf.int64), axis=1), tf.float32)
+class SpanF1(tf_keras.metrics.Metric):
+    """F1 of the spans found in windows: right where start and end are both the most probable ones.
+
+    Unlike the share of right windows it gives nothing for the many windows that hold no answer.
+    """
+
+    def __init__(self, name: str = "span_f1"):
+        super().__init__(name=name)
+        self._counts = self.add_weight("counts", shape=(3,), initializer="zeros")
+
+    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
+        """Targets [batch, 2], (0, 0) for no answer, scores <float32>[batch, tokens, 2]."""
+        gold, found = tf.cast(y_true, tf.int64), tf.argmax(y_pred, axis=1)
+        is_gold, is_found = gold[:, 0] > 0, tf.reduce_all(found > 0, axis=1)
+        right = is_gold & tf.reduce_all(found == gold, axis=1)
+        counts = [tf.reduce_sum(tf.cast(mask, tf.float32)) for mask in (is_found, is_gold, right)]
+        self._counts.assign_add(tf.stack(counts))
+
+    def reset_state(self) -> None:
+        self._counts.assign(tf.zeros([3]))
+
+    def result(self) -> tf.Tensor:
+        found, gold, right = tf.unstack(self._counts)
+        return tf.math.divide_no_nan(2 * right, found + gold)
 
 
 def _inputs(

@@ -48,6 +48,7 @@ class Multiclass(TextClassification):
     name = "multiclass"
     summary = "texts with one of several labels"
     metrics = ("accuracy", "macro_f1", "micro_f1", "macro_precision", "macro_recall")
+    class_metrics = ("f1", "precision", "recall")
     min_metrics = {"accuracy": 0.5, "macro_f1": 0.5}
     max_drop = {"accuracy": 0.01}
     slices = ("length_bucket", "first_word", "label")

@@ -46,6 +46,7 @@ class Task(ABC):
       example_roles: the roles that an example must have to be answered; the inputs unless they are made of others.
       text: the role whose words are counted for slices.
       metrics: what Evaluator finds, the most telling first; run records and tables have them in this order.
+      class_metrics: what it finds of each class alone, beside those of `metrics` that it has of classes, too.
       min_metrics, max_drop: what a model must reach where the configuration says nothing: lower bounds, and the most
         that a metric may lose against the model in production.
       slices: what `evaluation.slices` may name, and what it is by default.
@@ -66,6 +67,7 @@ class Task(ABC):
     example_roles: ClassVar[tuple[str, ...]] = ()
     text: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
+    class_metrics: ClassVar[tuple[str, ...]] = ()
     min_metrics: ClassVar[Mapping[str, float]]
     max_drop: ClassVar[Mapping[str, float]]
     slices: ClassVar[tuple[str, ...]] = ("length_bucket", "first_word")

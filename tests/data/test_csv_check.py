@@ -188,6 +188,8 @@ def test_the_report_shows_twenty_faults_and_counts_the_rest() -> None:
         (b"text,target\nhi,no\n", CSV, "no column 'label'; the header has ['text', 'target']; say with data.columns"),
         (b"Text,label\nhi,no\n", CSV, "no column 'text'; the header has ['Text', 'label']; did you mean 'Text'?"),
         (b"text,labels\nhi,no\n", CSV, "did you mean 'labels'?"),
+        (b"body,y\nhi,no\n", CSV, "no column 'text' and no column 'label'; the header has ['body', 'y']; say with"),
+        (b"Text,Label\nhi,no\n", CSV, "; did you mean 'Text' and 'Label'? say with data.columns"),
         (b"text;label\nhi;no\n", CSV, "separated by semicolons; save it with commas (csv) or tabs (tsv)"),
         (b"text\tlabel\nhi\tno\n", CSV, "separated by tabs, set data.format: tsv"),
         (b"text,label\nhi,no\n", TSV, "separated by commas, set data.format: csv"),

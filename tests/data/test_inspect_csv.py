@@ -5,57 +5,76 @@ from pathlib import Path
 import pytest
 
 from data.errors import DataError
-from data.inspect_csv import Guess, guess_columns
+from data.inspect_csv import (
+    Guess,
+    Table,
+    format_reason,
+    guess_answers,
+    guess_id,
+    guess_labelled,
+    guess_tagged,
+    read_table,
+)
 from data.label_order import order_labels
 
 SAMPLE = Path(__file__).parents[2] / "data" / "samples" / "questions.csv"
 TEXTS = [f"a sentence that is number {n} of many" for n in range(40)]
 
 
-def guess(folder: Path, header: str, rows: list[str], name: str = "t.csv") -> Guess:
+def table(folder: Path, header: str, rows: list[str], name: str = "t.csv") -> Table:
     (folder / name).write_text("\n".join([header, *rows]))
-    return guess_columns(str(folder / name))
+    return read_table(str(folder / name))
+
+
+def guess(folder: Path, header: str, rows: list[str], name: str = "t.csv") -> Guess:
+    return guess_labelled(table(folder, header, rows, name))
+
+
+def id_of(table: Table) -> tuple[str | None, str]:
+    return guess_id(table, guess_labelled(table).columns.values())
 
 
 def test_the_sample_is_guessed_with_a_reason_for_each_part() -> None:
-    found = guess_columns(str(SAMPLE))
-    assert (found.format, found.text, found.label, found.id) == ("csv", "text", "label", "id")
-    assert found.labels == ("sincere", "insincere")
-    assert found.label_counts == {"sincere": 121, "insincere": 56}
-    assert found.distinct == {"id": 177, "text": 177, "label": 2}
-    assert (found.rows, found.is_binary) == (177, True)
+    of_sample = read_table(str(SAMPLE))
+    assert (of_sample.format, of_sample.header, of_sample.faults) == ("csv", ["id", "text", "label"], 0)
+    assert format_reason(of_sample) == "the header has 3 columns separated by commas"
+    assert id_of(of_sample) == ("id", "column 'id' is named like an id and its 177 values are all different")
+    found = guess_labelled(of_sample)
+    assert (found.columns, found.labels) == ({"text": "text", "label": "label"}, ("sincere", "insincere"))
+    text_reason = found.reasons["text"]
     assert found.reasons == {
-        "format": "the header has 3 columns separated by commas",
-        "text": found.reasons["text"],
+        "text": text_reason,
         "label": "column 'label' is named like a label and has 2 different values in 177 rows",
-        "id": "column 'id' is named like an id and its 177 values are all different",
         "labels": "by their names 'insincere' is positive",
     }
-    assert found.reasons["text"].startswith("column 'text' has the longest texts, ")
-    assert found.reasons["text"].endswith("177 different ones in 177 rows")
+    assert text_reason.startswith("column 'text' has the longest texts, ")
+    assert text_reason.endswith("177 different ones in 177 rows")
 
 
 def test_a_table_with_tabs_is_tsv_whatever_its_ending_and_commas(tmp_path: Path) -> None:
     rows = [f"{n}\tyes, {text}, and so on\t{'OFF' if n % 3 else 'NOT'}\tx" for n, text in enumerate(TEXTS)]
-    found = guess(tmp_path, "id\ttweet\tsubtask_a\tb", rows, "t.csv")
-    assert (found.format, found.text, found.label, found.id) == ("tsv", "tweet", "subtask_a", "id")
+    read = table(tmp_path, "id\ttweet\tsubtask_a\tb", rows, "t.csv")
+    found = guess_labelled(read)
+    assert (read.format, found.columns) == ("tsv", {"text": "tweet", "label": "subtask_a"})
+    assert id_of(read)[0] == "id"
     assert found.labels == ("NOT", "OFF")
-    assert found.reasons["format"] == "the header has 4 columns separated by tabs, without quoting"
+    assert format_reason(read) == "the header has 4 columns separated by tabs, without quoting"
 
 
 def test_the_format_with_more_columns_wins_when_both_fit(tmp_path: Path) -> None:
     rows = [f"{n}\twell, {text}\t{n % 2}" for n, text in enumerate(TEXTS)]
-    assert guess(tmp_path, "id\ttext, long\tlabel", rows).format == "tsv"
+    assert table(tmp_path, "id\ttext, long\tlabel", rows).format == "tsv"
 
 
 def test_quotes_in_a_tsv_are_mentioned(tmp_path: Path) -> None:
-    found = guess(tmp_path, "text\tlabel", [f'"{text}"\t{n % 2}' for n, text in enumerate(TEXTS)], "t.tsv")
-    assert found.reasons["format"].endswith("; 40 of 40 rows have a value in quotes, which stay part of it")
+    quoted = table(tmp_path, "text\tlabel", [f'"{text}"\t{n % 2}' for n, text in enumerate(TEXTS)], "t.tsv")
+    assert format_reason(quoted).endswith("; 40 of 40 rows have a value in quotes, which stay part of it")
 
 
 def test_rows_that_do_not_fit_are_counted(tmp_path: Path) -> None:
-    found = guess(tmp_path, "text,label", [*(f"{text},{n % 2}" for n, text in enumerate(TEXTS)), "lonely"])
-    assert found.reasons["format"].endswith("; 1 of the first 41 rows do not fit it")
+    read = table(tmp_path, "text,label", [*(f"{text},{n % 2}" for n, text in enumerate(TEXTS)), "lonely"])
+    assert read.faults == 1
+    assert format_reason(read).endswith("; 1 of the first 41 rows do not fit it")
 
 
 def test_the_text_is_the_longest_column_of_words_not_a_link_or_a_repeated_remark(tmp_path: Path) -> None:
@@ -64,18 +83,18 @@ def test_the_text_is_the_longest_column_of_words_not_a_link_or_a_repeated_remark
         for n, text in enumerate(TEXTS)
     ]
     found = guess(tmp_path, "link,title,body,remark,target", rows)
-    assert (found.text, found.label) == ("body", "target")
+    assert found.columns == {"text": "body", "label": "target"}
 
 
 def test_a_text_without_spaces_may_be_chinese(tmp_path: Path) -> None:
     rows = [f"code{n:020d},这是第{n}个问题,{n % 2}" for n in range(20)]
-    assert guess(tmp_path, "code,question,label", rows).text == "question"
+    assert guess(tmp_path, "code,question,label", rows).columns["text"] == "question"
 
 
 def test_the_name_of_a_label_counts_more_than_the_number_of_its_values(tmp_path: Path) -> None:
     rows = [f"{n % 2},{text},{'abc'[n % 3]}" for n, text in enumerate(TEXTS)]
-    assert guess(tmp_path, "retweet,text,sentiment", rows).label == "sentiment"
-    assert guess(tmp_path, "retweet,text,other", rows).label == "retweet"
+    assert guess(tmp_path, "retweet,text,sentiment", rows).columns["label"] == "sentiment"
+    assert guess(tmp_path, "retweet,text,other", rows).columns["label"] == "retweet"
 
 
 @pytest.mark.parametrize(
@@ -84,35 +103,39 @@ def test_the_name_of_a_label_counts_more_than_the_number_of_its_values(tmp_path:
 )
 def test_an_id_is_taken_by_name(tmp_path: Path, header: str, expected: str | None) -> None:
     rows = [f"{n},{text},{n % 2}" for n, text in enumerate(TEXTS)]
-    assert guess(tmp_path, f"{header},text,label", rows).id == expected
+    assert id_of(table(tmp_path, f"{header},text,label", rows))[0] == expected
 
 
 def test_ids_that_repeat_are_passed_over_for_ones_that_do_not(tmp_path: Path) -> None:
     rows = [f"{n // 2},t{n},{text},{n % 2}" for n, text in enumerate(TEXTS)]
-    assert guess(tmp_path, "id,thread_id,text,label", rows).id == "thread_id"
-    found = guess(tmp_path, "id,thread,text,label", rows)
-    assert found.id is None
-    assert found.reasons["id"].startswith("['id'] are named like ids but have equal, empty or long values")
+    assert id_of(table(tmp_path, "id,thread_id,text,label", rows))[0] == "thread_id"
+    column, reason = id_of(table(tmp_path, "id,thread,text,label", rows))
+    assert column is None
+    assert reason.startswith("['id'] are named like ids but have equal, empty or long values")
 
 
-def test_more_than_two_labels_are_counted_and_ten_of_them_listed(tmp_path: Path) -> None:
-    rows = [f"{text},intent {n % 13}" for n, text in enumerate(TEXTS)]
-    found = guess(tmp_path, "text,category", rows)
-    assert not found.is_binary
+def test_a_column_that_is_taken_already_is_no_id(tmp_path: Path) -> None:
+    read = table(tmp_path, "text_id,label", [f"{text},{n % 2}" for n, text in enumerate(TEXTS)])
+    assert guess_id(read, []) == ("text_id", "column 'text_id' is named like an id and its 40 values are all different")
+    assert guess_id(read, ["text_id"]) == (None, "no column is named like one: a row is known by its text")
+
+
+def test_more_than_two_labels_are_given_by_falling_count_and_ten_of_them_listed(tmp_path: Path) -> None:
+    found = guess(tmp_path, "text,category", [f"{text},intent {n % 13}" for n, text in enumerate(TEXTS)])
     assert len(found.labels) == 13
+    assert found.labels[:2] == ("intent 0", "intent 1")
+    assert found.labels[0] == "intent 0", "four times, the others three times"
     reason = found.reasons["labels"]
-    assert reason.startswith(
-        "the binary task needs two labels and 13 were found in 40 rows: 'intent 0' (4), 'intent 1' (3)"
-    )
+    assert reason.startswith("13 were found in 40 rows: 'intent 0' (4), 'intent 1' (3)")
     assert reason.count("(") == 10
-    assert " and 3 more; name two as data.labels and the others as data.ignore_labels" in reason
+    assert reason.endswith(" and 3 more")
 
 
 def test_only_the_first_two_thousand_rows_are_read(tmp_path: Path) -> None:
     rows = [f'"text {n}\nand more\nand more\nand more",{n % 2}' for n in range(2_000)]
-    found = guess(tmp_path, "text,label", [*rows, "the last text,2"])
-    assert (found.rows, found.labels) == (2_000, ("0", "1"))
-    assert found.reasons["format"] == "the header has 2 columns separated by commas"
+    read = table(tmp_path, "text,label", [*rows, "the last text,2"])
+    assert (len(read.rows), guess_labelled(read).labels) == (2_000, ("0", "1"))
+    assert format_reason(read) == "the header has 2 columns separated by commas"
 
 
 @pytest.mark.parametrize(
@@ -125,10 +148,11 @@ def test_only_the_first_two_thousand_rows_are_read(tmp_path: Path) -> None:
         ({"TRUE": 2, "FALSE": 1}, ("FALSE", "TRUE"), "by their names 'TRUE' is positive"),
         ({"cat": 3, "dog": 4}, ("dog", "cat"), "'cat' is taken as positive because it is the rarer one (3 of 7 rows)"),
         ({"b": 2, "a": 2}, ("a", "b"), "'b' is taken as positive, though both are equally frequent"),
+        ({"c": 2, "b": 2, "a": 5}, ("a", "b", "c"), "3 were found in 9 rows: 'a' (5), 'b' (2), 'c' (2)"),
     ],
 )
 def test_names_decide_which_label_is_positive_else_the_rarer_is(
-    counts: dict[str, int], labels: tuple[str, str], reason: str
+    counts: dict[str, int], labels: tuple[str, ...], reason: str
 ) -> None:
     assert order_labels(counts) == (labels, reason)
 
@@ -154,4 +178,43 @@ def test_a_table_of_one_column_shows_its_first_line(tmp_path: Path, header: str)
 def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"")
     with pytest.raises(DataError, match=r"t\.csv: is empty"):
-        guess_columns(str(tmp_path / "t.csv"))
+        read_table(str(tmp_path / "t.csv"))
+
+
+def test_words_with_tags_are_told_by_their_equal_numbers(tmp_path: Path) -> None:
+    rows = [f"{n},Ada of Rome,B-PER O B-LOC,a remark" if n % 2 else f"{n},no one here,O O O,another" for n in range(20)]
+    found = guess_tagged(table(tmp_path, "id,words,ner,remark", rows))
+    assert found is not None
+    assert (found.columns, found.labels) == ({"tokens": "words", "tags": "ner"}, ("LOC", "PER"))
+    assert found.reasons == {
+        "tokens": "column 'words' has as many words as column 'ner' has tags in 20 of 20 rows",
+        "tags": "column 'ner' holds O, B- and I- tags",
+        "labels": "the entity types are 'PER' (10), 'LOC' (10)",
+    }
+
+
+@pytest.mark.parametrize("tags", ["O O O", "PER O LOC", "B-PER O"])
+def test_other_columns_are_no_words_with_tags(tags: str, tmp_path: Path) -> None:
+    assert guess_tagged(table(tmp_path, "words,ner", [f"Ada of Rome,{tags}"] * 20)) is None
+
+
+def test_questions_are_told_by_their_names_and_answers_by_where_they_stand(tmp_path: Path) -> None:
+    rows = [f"{n},who is it?,It is Ada {n}.,Ada,6.0,true" for n in range(20)] + ["20,who else?,Nobody.,,,false"]
+    found = guess_answers(table(tmp_path, "nr,Question,passage,reply,offset,sure", rows))
+    assert found is not None
+    assert found.columns == {"question": "Question", "context": "passage", "answer": "reply", "start": "offset"}
+    assert found.labels == ()
+    assert found.reasons["answer"] == "what is in column 'reply' stands in the context in 20 of 20 rows"
+    assert found.reasons["start"] == "column 'offset' holds whole numbers, the answer's place in 20 rows"
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("title,context,answer,start", "who?,It is Ada.,Ada,6"),  # nothing is named like a question
+        ("question,context,answer,start", "who?,It is Ada.,Eve,6"),  # no answer in the context
+        ("question,context,answer,start", "who?,It is Ada.,Ada,x"),  # no offset
+    ],
+)
+def test_other_columns_are_no_questions_with_answers(header: str, row: str, tmp_path: Path) -> None:
+    assert guess_answers(table(tmp_path, header, [row] * 20)) is None

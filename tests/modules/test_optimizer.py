@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.classifier import build_classifier
 from modules.encoder import load_encoder
-from modules.model import build_classifier
 from modules.optimizer import WarmupLinearDecay, adamw, is_decayed
 
 

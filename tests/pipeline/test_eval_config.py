@@ -11,9 +11,7 @@ from modules.tasks.task import Task
 from pipeline.eval_config import build_eval_config
 
 BINARY = task_from({"task": "binary", "columns": {"label": "target"}, "labels": ["no", "yes"], "options": {}})
-MULTICLASS = task_from(
-    {"task": "multiclass", "columns": {"label": "mood"}, "labels": ["a", "b", "c"], "options": {}}
-)
+MULTICLASS = task_from({"task": "multiclass", "columns": {"label": "mood"}, "labels": ["a", "b", "c"], "options": {}})
 
 
 def built(**changes: Any) -> tfma.EvalConfig:

@@ -1,20 +1,24 @@
 """Answers to a file: all of them beside their rows, or none and a message; asked of a real small SavedModel."""
 
 import csv
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
 import yaml
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from data.errors import DataError, UserError
+from modules.tasks.binary import Binary
+from modules.tasks.task import Answer
 from pipeline.config_file import load_config
 from pipeline.predict import predict_file, predict_texts
 from pipeline.records import RecordKeeper, RunRecord
-from serving.predictor import BATCH_ROWS
+from serving.predictor import BATCH_ROWS, Predictor
 
 Pushed = Callable[..., None]
 
@@ -31,8 +35,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("model")
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
-    (folder / "assets.extra").mkdir()
-    (folder / "assets.extra" / "model.json").write_text('{"threshold": 0.01}', encoding="utf-8")
     return folder
 
 
@@ -46,8 +48,10 @@ def pushed(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push
         Path(f"{name}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         config = load_config(f"{name}.yaml")
         path = config.push_folder / version
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(model)
+        shutil.copytree(model, path)
+        (path / "assets.extra").mkdir()
+        facts = {**config.make_task().spec(), "threshold": 0.01}
+        (path / "assets.extra" / "model.json").write_text(json.dumps(facts), encoding="utf-8")
         record = RunRecord(f"run-{started}", name, "local", config.model_dump(mode="json"), started, status="pushed")
         record.pushed_path = str(path)
         RecordKeeper(record, config.artifact_root).save()
@@ -70,7 +74,7 @@ def predict(source: Path, config: str | None = None) -> list[list[str]]:
 
 
 def test_answers_stand_beside_their_ids_in_the_file_s_order(pushed: Pushed) -> None:
-    pushed(id_column="id")
+    pushed(columns={"id": "id"})
     source = write([["extra", "text", "id"], ["-", "y" * 500, "b"], ["-", "é,\n", 'a"1'], ["-", "y" * 10, "c"]])
     assert predict(source) == [
         ["id", "label", "probability"],
@@ -81,7 +85,7 @@ def test_answers_stand_beside_their_ids_in_the_file_s_order(pushed: Pushed) -> N
 
 
 def test_ids_stay_with_their_answers_over_many_batches(pushed: Pushed) -> None:
-    pushed(id_column="id")
+    pushed(columns={"id": "id"})
     rows = 2 * BATCH_ROWS + 3
     source = write([["id", "text"], *([f"q{n}", "y" * (n % 700 + 1)] for n in range(rows))])
     assert predict(source)[1:] == [
@@ -100,7 +104,7 @@ def test_without_an_id_column_rows_are_numbered_from_1(pushed: Pushed) -> None:
 
 
 def test_the_columns_and_format_are_those_the_model_was_trained_with(pushed: Pushed) -> None:
-    pushed(text_column="question", id_column="qid", format="tsv")
+    pushed(columns={"text": "question", "id": "qid"}, format="tsv")
     Path("in.tsv").write_text('qid\tquestion\nq1\tsay "hi"\n', encoding="utf-8")
     assert predict(Path("in.tsv"))[1:] == [["q1", "no", "0.008000"]]
 
@@ -119,22 +123,22 @@ def test_a_csv_is_read_as_csv_by_a_model_trained_on_a_tsv(pushed: Pushed) -> Non
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (["id", "txt"], r"^in\.csv: no column 'text' \(data\.text_column of the model's configuration\); the header "),
         (
-            ["qid", "text"],
-            r"^in\.csv: no column 'id' \(data\.id_column of .*\); the header has \['qid', 'text'\]$",
+            ["id", "txt"],
+            r"^in\.csv: no column 'text' \(data\.columns of the .* configuration\); it has \['id', 'txt'\]$",
         ),
+        (["qid", "text"], r"^in\.csv: no column 'id' \(data\.columns of the .*\); it has \['qid', 'text'\]$"),
     ],
 )
 def test_a_missing_column_is_named_with_the_setting_and_the_header(
     header: list[str], message: str, pushed: Pushed
 ) -> None:
-    pushed(id_column="id")
+    pushed(columns={"id": "id"})
     refused(write([header, ["q1", "fine"]]), message)
 
 
 def test_rows_that_cannot_be_read_are_listed_by_line_and_nothing_is_written(pushed: Pushed) -> None:
-    pushed(id_column="id")
+    pushed(columns={"id": "id"})
     Path("in.csv").write_text('id,text\nq1,fine\nq2\n"q3","two\nlines"\nq4,  \nq5,fine\nq6,a,b\n', encoding="utf-8")
     message = refused(Path("in.csv"))
     first, second, third, advice = message.split("\n")
@@ -164,7 +168,7 @@ def refused(source: Path, message: str = "") -> str:
     """What is said, after making sure that an output that was there before is still the same."""
     Path("out.csv").write_text("of yesterday")
     before = sorted(path.name for path in Path().iterdir())
-    with pytest.raises(DataError, match=message) as raised:
+    with pytest.raises(DataError, match=message or None) as raised:
         predict_file(source, Path("out.csv"), None, verbose=True)
     assert Path("out.csv").read_text() == "of yesterday"
     assert sorted(path.name for path in Path().iterdir()) == before
@@ -191,8 +195,8 @@ def test_an_output_folder_that_is_not_there_is_told_before_anything_is_read(push
 
 
 def test_the_last_pushed_model_is_asked_or_the_one_of_the_configuration_that_is_named(pushed: Pushed) -> None:
-    pushed("older", 100.0, id_column="a")
-    pushed("newer", 200.0, id_column="b")
+    pushed("older", 100.0, columns={"id": "a"})
+    pushed("newer", 200.0, columns={"id": "b"})
     source = write([["a", "b", "text"], ["of older", "of newer", "fine"]])
     assert predict(source)[1][0] == "of newer"
     assert predict(source, "older.yaml")[1][0] == "of older"
@@ -214,6 +218,51 @@ def test_texts_are_answered_as_a_table_one_row_each(pushed: Pushed) -> None:
     with console.capture() as capture:
         console.print(predict_texts(["a[b]c", "y" * 12], None, verbose=False))
     heading, *rows, model = [line.split() for line in capture.get().splitlines()]
-    assert model == ["mine", "17:", "yes", "from", "0.010"]
+    assert model == ["mine", "17,", "yes", "from", "0.010"]
     assert heading == ["label", "p(yes)", "text"]
     assert rows == [["no", "0.0050", "a[b]c"], ["yes", "0.0120", "y" * 12]]
+
+
+class TwoTexts(Binary):
+    """A task that is asked with a text and a remark on it."""
+
+    inputs = ("text", "remark")
+    roles = {**Binary.roles, "remark": "remark"}
+
+    def show(
+        self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()
+    ) -> RenderableType:
+        return "\n".join(
+            f"{answer.label}: {' | '.join(request)}" for request, answer in zip(requests, answers, strict=True)
+        )
+
+
+@pytest.fixture
+def two_texts(pushed: Pushed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pushed model is one of TwoTexts; its answer is about the remark alone."""
+    pushed(columns={"id": "id"})
+
+    def answer(self: Predictor, requests: Sequence[Sequence[str]]) -> list[Answer]:
+        return [TwoTexts.answer(request[1].encode(), len(request[0]) / 1000) for request in requests]
+
+    monkeypatch.setattr(Predictor, "answer", answer)
+    monkeypatch.setattr(
+        "pipeline.predict.read_task", lambda folder: (TwoTexts({"remark": "note"}, ["no", "yes"], {}), {})
+    )
+
+
+@pytest.mark.usefixtures("two_texts")
+def test_a_task_of_two_texts_takes_them_in_turn_and_from_two_columns() -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(predict_texts(["one", "two", "three", "four"], None, verbose=True))
+    assert capture.get().splitlines() == ["two: one | two", "four: three | four", "mine 17"]
+    source = write([["note", "id", "text"], ["remarkable", "a", "fine"], ["dull", "b", "bad film"]])
+    assert predict(source)[1:] == [["a", "remarkable", "0.004000"], ["b", "dull", "0.008000"]]
+    refused(write([["note", "id", "text"], [" ", "a", "fine"]]), r"^in\.csv:2: column 'note' is empty")
+
+
+@pytest.mark.usefixtures("two_texts")
+def test_an_odd_text_of_a_task_of_two_is_refused_with_what_it_wants() -> None:
+    with pytest.raises(UserError, match=r"^the model wants a text and a remark, 3 texts were given: quote each one$"):
+        predict_texts(["one", "two", "three"], None, verbose=True)

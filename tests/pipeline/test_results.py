@@ -1,11 +1,11 @@
 """A real evaluation of two small models, candidate and production, read back and compared with scikit-learn."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from evaluator import Evaluation, example, parts_of
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -14,14 +14,9 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from tfx.components.evaluator.executor import Executor
-from tfx.types import Artifact, standard_artifacts
-from tfx.utils import proto_utils
 
 from modules.heads.classification import BinaryServing
-from modules.serving_model import ServingParts
 from modules.tasks import task_from
-from pipeline.config import IN_MEMORY_BEAM
 from pipeline.eval_config import build_eval_config
 from pipeline.results import read_failures, read_metrics
 
@@ -50,43 +45,14 @@ def scores(labels: np.ndarray, lean: float, random: np.random.Generator) -> np.n
     return np.clip(random.normal(50 + 100 * lean * (labels - 0.5), 20), 1, 99).astype(int)
 
 
-def example(text: str, label: int) -> bytes:
-    return tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])),
-                "target": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
-            }
-        )
-    ).SerializeToString()
-
-
-def numbers_of(features: dict[str, tf.Tensor]) -> dict[str, tf.RaggedTensor]:
-    """In place of Transform's tokens: the words as numbers."""
-    words = tf.strings.split(features["text"][:, 0])
-    return {"input_word_ids": tf.ragged.map_flat_values(lambda word: tf.strings.to_number(word, tf.int64), words)}
-
-
-def save_model(word: int, folder: Path) -> str:
+def model(word: int) -> BinaryServing:
     """The product's own signatures around a model that reads its probability from one of the text's words."""
-    parts = ServingParts(
-        variables=[],
-        transform=numbers_of,
-        raw_features={"text": tf.io.FixedLenFeature([1], tf.string)},
-        columns=BINARY.columns,
-        inputs=BINARY.inputs,
-        example_roles=BINARY.inputs,
-        text="text",
-        length_buckets=[10, 20],
-    )
-    serving = BinaryServing(
-        parts,
+    return BinaryServing(
+        parts_of(BINARY),
         lambda inputs: tf.cast(inputs["input_word_ids"][:, word : word + 1], tf.float32) / 100,
         ["no", "yes"],
         threshold=0.595,
     )
-    tf.saved_model.save(serving, str(folder), signatures=serving.signatures())
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -97,43 +63,14 @@ def rows() -> Rows:
 @pytest.fixture(scope="module")
 def evaluate(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
     """Returns a function that runs TFX's Evaluator and returns the folder of the evaluation and the blessing."""
-    folder = tmp_path_factory.mktemp("results")
-    inputs = {
-        "examples": [artifact(standard_artifacts.Examples, folder / "examples")],
-        "model": [artifact(standard_artifacts.Model, folder / "candidate")],
-        "baseline_model": [artifact(standard_artifacts.Model, folder / "baseline")],
-    }
-    inputs["examples"][0].split_names = '["train", "eval"]'
-    (folder / "examples" / "Split-eval").mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "examples" / "Split-eval" / "data.gz"), "GZIP") as file:
-        for row in rows.examples:
-            file.write(row)
-    for word, name in enumerate(("candidate", "baseline")):
-        save_model(word, folder / name / "Format-Serving")
+    models = {"candidate": model(0), "baseline": model(1)}
+    evaluation = Evaluation(tmp_path_factory.mktemp("results"), rows.examples, models)
 
     def run(least: dict[str, float], max_drop: float, baseline: bool = True) -> tuple[str, int]:
         config = build_eval_config(BINARY, least=least, max_drop={"pr_auc": max_drop}, slices=["length_bucket"])
-        output = tmp_path_factory.mktemp("evaluation")
-        blessing = artifact(standard_artifacts.ModelBlessing, output / "blessing")
-        given = {name: value for name, value in inputs.items() if baseline or name != "baseline_model"}
-        Executor(Executor.Context(beam_pipeline_args=list(IN_MEMORY_BEAM), tmp_dir=str(output / "tmp"))).Do(
-            given,
-            {"evaluation": [artifact(standard_artifacts.ModelEvaluation, output)], "blessing": [blessing]},
-            {
-                "eval_config": proto_utils.proto_to_json(config),
-                "example_splits": '["eval"]',
-            },
-        )
-        return str(output), blessing.get_int_custom_property("blessed")
+        return evaluation.run(config, tmp_path_factory.mktemp("evaluation"), baseline)
 
     return run
-
-
-def artifact(kind: type[Artifact], folder: Path) -> Artifact:
-    made = kind()
-    made.uri = str(folder)
-    made.set_string_custom_property("tfx_version", "1.21.0")  # the launcher sets it; folders are named by it
-    return made
 
 
 @pytest.fixture(scope="module")
