@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from modules.text_normalization import _REMOVED
+from modules.text_normalization import REMOVED
 from modules.wordpiece import wordpieces
 
 # Space runs, punctuation marks, ASCII symbols and CJK characters: BERT's tokenizer cuts before and after each.
@@ -54,13 +54,13 @@ def pieces_with_offsets(text: tf.Tensor, vocabulary: list[str], *, lower_case: b
     A byte that is not UTF-8 counts as a character.
     """
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", replacement_char=_NO_CHARACTER)
-    text = tf.strings.regex_replace(text, _REMOVED, _SOFT_HYPHEN)
+    text = tf.strings.regex_replace(text, REMOVED, _SOFT_HYPHEN)
     words, word_starts = _cut(_lower_case_in_place(text) if lower_case else text, _BERT_CUTS)
     ids = wordpieces(words.values, vocabulary, lower_case=lower_case)
 
     piece_lengths = ids.with_values(tf.gather(_piece_lengths(vocabulary), ids.values))
     word_lengths = tf.strings.length(words.values, unit="UTF8_CHAR")
-    deleted = _REMOVED + r"|\p{Mn}" if lower_case else _REMOVED
+    deleted = REMOVED + r"|\p{Mn}" if lower_case else REMOVED
     kept = tf.strings.length(tf.strings.regex_replace(words.values, deleted, ""), unit="UTF8_CHAR")
     # No character went, and the pieces are as long as the word: none can have become two.
     one_to_one = (kept == word_lengths) & (tf.reduce_sum(piece_lengths, axis=1) == word_lengths)

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 # NUL, the replacement character, control characters but tab, line feed and carriage return, formats, private use.
-_REMOVED = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\x{FFFD}\p{Cf}\p{Co}]"
+REMOVED = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\x{FFFD}\p{Cf}\p{Co}]"
 
 
 def normalize_bert_text(texts: tf.Tensor, *, lower_case: bool) -> tf.Tensor:
@@ -19,7 +19,7 @@ def normalize_bert_text(texts: tf.Tensor, *, lower_case: bool) -> tf.Tensor:
 
     Source: BasicTokenizer of https://github.com/google-research/bert/blob/master/tokenization.py
     """
-    cleaned = tf.strings.regex_replace(texts, _REMOVED, "")
+    cleaned = tf.strings.regex_replace(texts, REMOVED, "")
     if not lower_case:
         return cleaned
     without_accents = tf.strings.regex_replace(tf_text.normalize_utf8(cleaned, "NFD"), r"\p{Mn}", "")

@@ -1,0 +1,156 @@
+"""The pipeline beside its peer on public data: entities (WNUT17), intents (banking77), answers (covid-qa).
+
+    python benchmarks/tasks.py --data DIR --peer peers-env/bin/python --work DIR [--only wnut17_crf ...]
+
+DIR has the folders wnut17, banking77 and covid-qa as README.md says. Each variant is one run of `tfx-bert run`; the
+peer gets the very rows that the run staged. Prints a table and writes benchmarks/tasks.json; a variant that --work
+already holds is read from there, so that an interrupted benchmark goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "tasks.json"
+EPOCHS = {"wnut17": 5, "banking77": 5, "covid-qa": 2}
+TRAINING = {"batch_size": 32, "learning_rate": 1e-4, "early_stopping_patience": 100, "holdout_fraction": 0.02}
+READING = {"window_stride": 192, "max_question_length": 48, "max_answer_length": 64, "negative_windows": 2}
+SHOWN = {
+    "wnut17": ("f1", "precision", "recall"),
+    "banking77": ("accuracy", "macro_f1"),
+    "covid-qa": ("f1", "exact_match"),
+}
+
+
+def configurations(data: Path, work: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """By variant, its data set and configuration; converts what has to be."""
+    for source, target in (
+        ("wnut17/wnut17train.conll", "wnut17_train.csv"),
+        ("wnut17/emerging.test.annotated", "wnut17_test.csv"),
+        ("covid-qa/data__question-answering__200423_covidQA.json", "covid_qa.csv"),
+    ):
+        if not (work / target).exists():
+            tfx_bert("data", "convert", str(data / source), "-o", str(work / target))
+    banking = {
+        "path": str(data / "banking77/banking_data__train.csv"),
+        "eval_path": str(data / "banking77/banking_data__test.csv"),
+        "columns": {"label": "category"},
+    }
+    wnut = {"path": str(work / "wnut17_train.csv"), "eval_path": str(work / "wnut17_test.csv")}
+    covid = {"path": str(work / "covid_qa.csv"), "columns": {"group": "article"}, "splits": {"train": 0.8, "eval": 0.2}}
+    return {
+        "wnut17_softmax": ("wnut17", _config("token_classification", wnut, 128, {"head": "softmax"})),
+        "wnut17_crf": ("wnut17", _config("token_classification", wnut, 128, {"head": "crf"})),
+        "banking77": ("banking77", _config("multiclass", banking, 64, {})),
+        "covid-qa": ("covid-qa", _config("question_answering", covid, 256, READING)),
+    }
+
+
+def _config(task: str, data: dict[str, Any], max_seq_length: int, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "task": task,
+        "task_options": options,
+        "data": data,
+        "preprocessing": {"max_seq_length": max_seq_length},
+        "training": dict(TRAINING),
+        "evaluation": {"min": {"f1" if task != "multiclass" else "accuracy": 0.01}},
+    }
+
+
+def tfx_bert(*arguments: str, folder: Path | None = None) -> str:
+    command = [str(Path(sys.executable).parent / "tfx-bert"), *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def run_ours(variant: str, data_set: str, config: dict[str, Any], work: Path) -> dict[str, Any]:
+    config["name"] = variant.replace("-", "_")
+    config["training"]["epochs"] = EPOCHS[data_set]
+    file = work / f"{config['name']}.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    tfx_bert("run", file.name, folder=work)
+    runs = json.loads(tfx_bert("runs", "--config", file.name, "--json", folder=work))
+    run = next(r for r in runs if r["fit_seconds"])
+    seconds = run["fit_seconds"]
+    metrics = {name: run["metrics"][name] for name in SHOWN[data_set]}
+    return {"variant": variant, "rows": run["rows"], "fit_seconds": round(seconds, 1), **metrics}
+
+
+def run_peer(variant: str, data_set: str, config: dict[str, Any], work: Path, python: str) -> dict[str, Any]:
+    from data.encoders import source_folder
+
+    root = work / "output" / variant.replace("-", "_")
+    staged = max(root.glob("staged/*/manifest.json"), key=lambda path: path.stat().st_mtime).parent
+    settings = {
+        "--task": config["task"],
+        "--train": staged / "train" / "rows.csv",
+        "--eval": staged / "eval" / "rows.csv",
+        "--encoder": source_folder("minilm"),
+        "--epochs": EPOCHS[data_set],
+        "--lr": TRAINING["learning_rate"],
+        "--max-len": config["preprocessing"]["max_seq_length"],
+    }
+    if config["task"] == "question_answering":
+        settings |= {
+            "--stride": READING["window_stride"],
+            "--max-question": READING["max_question_length"],
+            "--max-answer": READING["max_answer_length"],
+            "--negatives": READING["negative_windows"],
+        }
+    command = [python, str(HERE / "hf_peer.py"), *(str(part) for pair in settings.items() for part in pair)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = json.loads(printed.strip().splitlines()[-1])
+    metrics = {name: found[name] for name in SHOWN[data_set] if name in found}
+    return {"variant": f"{data_set} peer", "fit_seconds": found["train_seconds"], **metrics}
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("variant", "fit s", "metrics"):
+        table.add_column(heading, justify="right" if heading == "fit s" else "left")
+    for result in results:
+        metrics = {k: v for k, v in result.items() if isinstance(v, float) and k != "fit_seconds"}
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        table.add_row(result["variant"], f"{result['fit_seconds']:.0f}", shown)
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--peer", help="the peer environment's python; without it the pipeline runs alone")
+    parser.add_argument("--only", nargs="*", help="some variants alone")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    results: list[dict[str, Any]] = []
+    compared: set[str] = set()
+    for variant, (data_set, config) in configurations(args.data.absolute(), args.work.absolute()).items():
+        if args.only and variant not in args.only:
+            continue
+        jobs = {variant: lambda v=variant, d=data_set, c=config: run_ours(v, d, c, args.work)}
+        if args.peer and data_set not in compared:
+            compared.add(data_set)
+            jobs[f"{variant} peer"] = lambda v=variant, d=data_set, c=config: run_peer(v, d, c, args.work, args.peer)
+        for name, job in jobs.items():
+            kept = args.work / f"{name.replace(' ', '_')}.json"
+            if not kept.exists():
+                result = {**job(), "date": time.strftime("%Y-%m-%d")}
+                kept.write_text(json.dumps(result), encoding="utf-8")
+            results.append(json.loads(kept.read_bytes()))
+            show(results)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
