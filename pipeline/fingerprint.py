@@ -12,7 +12,7 @@ from pathlib import Path
 
 OWN_PACKAGES = ("data", "modules")
 # The tasks import these in functions that no component calls: for `tfx-bert init`, the eval config and the terminal.
-OF_NO_COMPONENT = ("data.inspect_csv", "modules.tasks.gates", "modules.tasks.tables")
+OF_NO_COMPONENT = ("data.guesses", "data.inspect_csv", "modules.tasks.gates", "modules.tasks.tables")
 ROOT = Path(__file__).parents[1]
 
 

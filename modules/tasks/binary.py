@@ -62,7 +62,7 @@ class Binary(TextClassification):
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
-        from data.inspect_csv import guess_labelled
+        from data.guesses import guess_labelled
 
         guess = guess_labelled(table)
         return guess if guess is not None and len(guess.labels) == 2 else None

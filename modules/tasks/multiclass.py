@@ -66,7 +66,7 @@ class Multiclass(TextClassification):
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
-        from data.inspect_csv import guess_labelled
+        from data.guesses import guess_labelled
 
         return guess_labelled(table)
 

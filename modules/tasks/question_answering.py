@@ -65,7 +65,7 @@ class QuestionAnswering(Task):
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
-        from data.inspect_csv import guess_answers
+        from data.guesses import guess_answers
 
         return guess_answers(table)
 

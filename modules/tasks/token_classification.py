@@ -57,7 +57,7 @@ class TokenClassification(Task):
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
-        from data.inspect_csv import guess_tagged
+        from data.guesses import guess_tagged
 
         return guess_tagged(table)
 

@@ -5,16 +5,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import DataError
-from data.inspect_csv import (
-    Guess,
-    Table,
-    format_reason,
-    guess_answers,
-    guess_id,
-    guess_labelled,
-    guess_tagged,
-    read_table,
-)
+from data.guesses import guess_answers, guess_labelled, guess_tagged
+from data.inspect_csv import Guess, Table, format_reason, guess_id, read_table
 from data.label_order import order_labels
 
 SAMPLE = Path(__file__).parents[2] / "data" / "samples" / "questions.csv"
@@ -218,3 +210,14 @@ def test_questions_are_told_by_their_names_and_answers_by_where_they_stand(tmp_p
 )
 def test_other_columns_are_no_questions_with_answers(header: str, row: str, tmp_path: Path) -> None:
     assert guess_answers(table(tmp_path, header, [row] * 20)) is None
+
+
+def test_a_column_that_is_named_like_an_article_keeps_its_contexts_together(tmp_path: Path) -> None:
+    rows = [f"Who is number {n}?,The man is number {n}.,number {n},11,a{n % 3}" for n in range(20)]
+    read = table(tmp_path, "question,context,answer,answer_start,Title", rows)
+    found = guess_answers(read)
+    assert found is not None
+    assert found.columns["group"] == "Title"
+    alone = guess_answers(table(tmp_path, "question,context,answer,answer_start", [r.rpartition(",")[0] for r in rows]))
+    assert alone is not None
+    assert "group" not in alone.columns
