@@ -24,7 +24,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE / "tasks.json"
 EPOCHS = {"wnut17": 5, "banking77": 5, "covid-qa": 2}
-TRAINING = {"batch_size": 32, "learning_rate": 1e-4, "early_stopping_patience": 100, "holdout_fraction": 0.02}
+TRAINING = {"batch_size": 32, "learning_rate": 1e-4, "early_stopping_patience": None, "holdout_fraction": 0.02}
 READING = {"window_stride": 192, "max_question_length": 48, "max_answer_length": 64, "negative_windows": 2}
 SHOWN = {
     "wnut17": ("f1", "precision", "recall"),

@@ -155,10 +155,11 @@ def _check_holdout(head: Head, holdout: Mapping[str, Any], training: dict[str, A
 def _callbacks(
     log_folder: str, steps: int, training: dict[str, Any], watch: Watch
 ) -> list[tf_keras.callbacks.Callback]:
+    patience = training["early_stopping_patience"]
     return [
         ReportProgress(steps, training["epochs"]),
         tf_keras.callbacks.TensorBoard(log_folder, write_graph=False, profile_batch=0),
-        keep_best(watch, training["early_stopping_patience"]),
+        *([] if patience is None else [keep_best(watch, patience)]),
     ]
 
 

@@ -143,7 +143,9 @@ class TrainingConfig(Section):
     warmup_fraction: Share = Field(0.1, description="of all steps; the rate then falls linearly to 0")
     weight_decay: Share = 0.01
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    early_stopping_patience: int = Field(1, ge=0, description="epochs that are not better on the held-out part")
+    early_stopping_patience: int | None = Field(
+        1, ge=0, description="epochs that are not better on the held-out part; null: the last epoch's weights are kept"
+    )
     holdout_fraction: Fraction = Field(0.1, description="of the training split: early stopping and thresholds")
     mixed_precision: Literal["none", "float16", "bfloat16"] = Field(
         "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"

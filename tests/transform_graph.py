@@ -24,10 +24,15 @@ SCHEMA_LINE = 'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 
 
 
 def transform_rows(
-    rows: Sequence[Mapping[str, str | int]], task: Task, vocab_file: Path, max_seq_length: int, folder: Path
+    rows: Sequence[Mapping[str, str | int]],
+    task: Task,
+    vocab_file: Path,
+    max_seq_length: int,
+    folder: Path,
+    schema: str = "",
 ) -> tft.TFTransformOutput:
-    """Transforms rows of a task, each with a value in all of its columns, into `folder`; see `transform`."""
-    schema = "\n".join(
+    """Leaves `graph` and the transformed `rows-...gz` in `folder`; without a schema, each row has all columns."""
+    schema = schema or "\n".join(
         SCHEMA_LINE.format(name=name, kind="INT" if isinstance(value, int) else "BYTES")
         for name, value in rows[0].items()
     )
@@ -40,7 +45,7 @@ def transform_rows(
         "lower_case": True,
         "max_seq_length": max_seq_length,
     }
-    transform([example(**row) for row in rows], schema, config, folder)
+    _transform([example(**row) for row in rows], text_format.Parse(schema, schema_pb2.Schema()), config, folder)
     return tft.TFTransformOutput(str(folder / "graph"))
 
 
@@ -55,9 +60,7 @@ def example(**columns: str | int) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-def transform(examples: Sequence[bytes], schema_text: str, config: dict[str, Any], folder: Path) -> None:
-    """Leaves `graph` and the transformed `rows-...gz` in `folder`; `config` is that of `preprocessing_fn`."""
-    schema = text_format.Parse(schema_text, schema_pb2.Schema())
+def _transform(examples: Sequence[bytes], schema: schema_pb2.Schema, config: dict[str, Any], folder: Path) -> None:
     source = TFExampleBeamRecord(physical_format="memory", schema=schema, telemetry_descriptors=["test"])
     options = PipelineOptions(["--direct_running_mode=in_memory", "--direct_num_workers=1"])
     with (
