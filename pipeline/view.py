@@ -139,14 +139,14 @@ def metrics_table(record: RunRecord) -> Table:
     return table
 
 
-def mistakes_table(record: RunRecord) -> Table:
+def mistakes_table(record: RunRecord) -> RenderableType:
     """Which classes are most often taken for which."""
-    table = Table(box=None, pad_edge=False, title="most frequent mistakes", title_justify="left", title_style="")
+    table = Table(box=None, pad_edge=False)
     for heading in ("truth", "answer", "rows"):
         table.add_column(heading, justify="right" if heading == "rows" else "left")
     for mistake in record.confusion[:SHOWN_MISTAKES]:
         table.add_row(escape(mistake["truth"]), escape(mistake["answer"]), f"{mistake['rows']:,}")
-    return table
+    return Group("most frequent mistakes", table)
 
 
 def runs_table(records: Sequence[RunRecord]) -> Table:

@@ -25,8 +25,8 @@ class Reading(NamedTuple):
 
     cls, sep: ids of [CLS] and [SEP]. max_seq_length: tokens of a window, question and special ones among them.
     max_question_length: pieces of the question. stride: pieces between the starts of two windows. max_answer_length:
-    pieces of an answer. negatives: windows without the answer that each question is trained on. no_answer: how much
-    the best answer may score under having none and still be given; None gives it always.
+    pieces of an answer. negatives: windows without the answer that each question is trained on. no_answer: by how much
+    the best answer must outscore having none to be given; None gives it always.
     """
 
     cls: int

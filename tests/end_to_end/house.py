@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ COMPONENTS = [
     "Evaluator",
     "Pusher",
 ]
+
+
+BINARY = {
+    "data": {"labels": ["sincere", "insincere"]},
+    "evaluation": {"min": {"precision": 0, "recall": 0}},
+}
 
 
 @dataclass
@@ -74,26 +81,26 @@ class House:
         return self.root / "serving" / "tiny"
 
 
-def build(folder: Path, encoder: Path, data: Path) -> House:
-    """Copies the project and writes tiny.yaml: the hand-written sample, the tiny encoder, no thresholds to speak of."""
+def build(folder: Path, encoder: Path, data: Path, config: Mapping[str, Any] | None = None) -> House:
+    """Copies the project and writes tiny.yaml: `data`, the tiny encoder, no thresholds to speak of.
+
+    `config` is laid over it, section by section; without it, the data are the hand-written questions of two labels.
+    """
     house = House(folder / "code", folder / "work")
     for package in ("pipeline", "modules", "data", "serving"):
         shutil.copytree(PROJECT / package, house.code / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "setup.py", house.code)
     house.work.mkdir()
-    shutil.copy(data, house.work / "questions.csv")
-    config = {
+    shutil.copy(data, house.work)
+    made: dict[str, Any] = {
         "name": "tiny",
-        "data": {
-            "path": "questions.csv",
-            "columns": {"id": "id"},
-            "labels": ["sincere", "insincere"],
-            "splits": {"train": 0.7, "eval": 0.3},
-        },
+        "data": {"path": data.name, "columns": {"id": "id"}, "splits": {"train": 0.7, "eval": 0.3}},
         "encoder": {"handle": str(encoder)},
         "preprocessing": {"max_seq_length": 64},
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.001, "holdout_fraction": 0.25},
-        "evaluation": {"min": {"precision": 0, "recall": 0}, "length_buckets": [8, 16]},
+        "evaluation": {"length_buckets": [8, 16]},
     }
-    (house.work / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    for key, value in (BINARY if config is None else config).items():
+        made[key] = made.get(key, {}) | value if isinstance(value, Mapping) else value
+    (house.work / "tiny.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
     return house
