@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = 
         config = model.model_validate(values)
     except ValidationError as error:
         problems += _explain(error, model)
+        problems += _problems_of_the_rest(values, error, model)
     if problems:
         raise ConfigError(f"{source}: {_count(len(problems), 'problem')}\n" + "\n".join(f"  {p}" for p in problems))
     return _with_absolute_root(config, folder)
@@ -125,14 +128,15 @@ def _apply(values: dict[str, Any], override: str, base: Path) -> str | None:
         inner[parent] = {}
         inner = inner[parent]
     inner[last] = value
-    _merge(values, _absolute(nested, base))
+    _merge(values, _absolute(nested, base), len(parents))
     return None
 
 
-def _merge(into: dict[str, Any], extra: dict[str, Any]) -> None:
+def _merge(into: dict[str, Any], extra: dict[str, Any], levels: int) -> None:
+    """Puts `extra` into `into`, sections of that many `levels` into those that are there; what is below replaces."""
     for key, value in extra.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+        if levels and isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value, levels - 1)
         else:
             into[key] = value
 
@@ -140,6 +144,27 @@ def _merge(into: dict[str, Any], extra: dict[str, Any]) -> None:
 def _model_for(task: Any) -> type[Config]:
     """The configuration with that task's options; the binary one's where the task is missing or unknown."""
     return config_class(task if isinstance(task, str) and task in TASKS else "binary")
+
+
+def _problems_of_the_rest(values: dict[str, Any], error: ValidationError, model: type[Config]) -> list[str]:
+    """What the configuration as a whole would find wrong without the values that are wrong by themselves."""
+    rest = copy.deepcopy(values)
+    for location in (problem["loc"] for problem in error.errors()):
+        if not location:
+            return []  # it has been asked already
+        *parents, last = location
+        section: Any = rest
+        for part in parents:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.pop(last, None)
+    try:
+        model.model_validate(rest)
+    except ValidationError as second:
+        told = {".".join(map(str, problem["loc"])) for problem in error.errors()}
+        lines = [line for found in second.errors() if not found["loc"] for line in _message(found["msg"]).split("\n")]
+        return [line for line in lines if re.split(r":? ", line)[0] not in told]
+    return []
 
 
 def _explain(error: ValidationError, model: type[Config]) -> Iterator[str]:
@@ -154,11 +179,15 @@ def _explain(error: ValidationError, model: type[Config]) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"{key}: missing; it is needed"
         else:
-            message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+            message = _message(problem["msg"])
             value = problem["input"]
             shown = "" if isinstance(value, dict) else f" is {value!r}"
             # What the whole configuration finds wrong with its parts is one problem a line, each naming its key.
             yield from [f"{key}{shown}: {message}"] if key else message.split("\n")
+
+
+def _message(pydantics: str) -> str:
+    return pydantics.removeprefix("Value error, ").replace("Input should", "it should")
 
 
 def _known_keys(config: type[Config], location: Sequence[int | str]) -> list[str]:

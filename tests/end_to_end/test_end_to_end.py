@@ -123,7 +123,7 @@ def test_an_edited_module_reruns_what_depends_on_it_and_nothing_else(house: Hous
 
 def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: House, first_run) -> None:
     versions = sorted(path.name for path in house.serving.iterdir())
-    strict = ["--set", "evaluation.min_precision=1", "--set", "evaluation.min_recall=1"]
+    strict = ["--set", "evaluation.min.precision=1", "--set", "evaluation.min.recall=1"]
     rejected = house.tfx_bert("run", "tiny.yaml", *strict)
     assert rejected.returncode == 2
     run = house.runs()[0]

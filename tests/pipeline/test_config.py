@@ -394,3 +394,19 @@ def test_a_configuration_cannot_be_changed_once_it_is_read(tmp_path: Path) -> No
     config: Config = load_config(write(tmp_path))
     with pytest.raises(ValueError, match="frozen"):
         config.training.epochs = 3
+
+
+def test_what_the_whole_finds_wrong_is_told_with_what_is_wrong_by_itself(tmp_path: Path) -> None:
+    found = problems(write(tmp_path, training={"epochs": 0}, evaluation={"min": {"rouge": 1}}))
+    assert [line.split(" ")[0] for line in found] == ["training.epochs", "evaluation.min.rouge:"]
+
+
+def test_an_override_replaces_a_mapping_and_leaves_the_rest_of_its_section(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "name: c\ndata: {path: t, labels: [a, b], columns: {text: words, id: key}, splits: {train: 0.7, eval: 0.3}}\n"
+    )
+    config = load_config(str(file), ["data.columns={label: y}"])
+    assert config.data.columns == {"label": "y"}
+    assert config.data.splits.train == 0.7
+    assert load_config(str(file), ["data.columns={}"]).data.columns == {}
