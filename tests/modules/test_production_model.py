@@ -1,5 +1,9 @@
 """Which blessed model a candidate is judged against, on artifacts as the resolver hands them out."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
@@ -16,9 +20,10 @@ def store() -> mlmd.MetadataStore:
     return mlmd.MetadataStore(config)
 
 
-def model(id_: int) -> Artifact:
+def model(id_: int, uri: str = "") -> Artifact:
     artifact = Model()
     artifact.id = id_
+    artifact.uri = uri
     return artifact
 
 
@@ -71,3 +76,35 @@ def test_a_model_that_was_not_blessed_is_passed_over(store: mlmd.MetadataStore) 
 def test_a_blessing_whose_model_is_gone_is_passed_over(store: mlmd.MetadataStore) -> None:
     blessings = [blessing(20, of_model=1), blessing(30, of_model=2)]
     assert resolved(store, candidate=3, models=[1, 3], blessings=blessings) == ([1], [20])
+
+
+def exported(id_: int, folder: Path, **facts: Any) -> Artifact:
+    """A model with what the exporter writes beside it."""
+    file = folder / str(id_) / "Format-Serving" / "assets.extra" / "model.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    return model(id_, str(folder / str(id_)))
+
+
+@pytest.mark.parametrize(
+    ("change", "picked"),
+    [
+        ({}, [2]),
+        ({"threshold": 0.9}, [2]),
+        ({"task": "multiclass"}, [1]),
+        ({"labels": ["a", "b", "c"]}, [1]),
+        ({"columns": {"text": "question", "label": "label"}}, [1]),
+    ],
+)
+def test_a_model_of_another_task_or_of_other_labels_is_none_to_beat(
+    change: dict[str, Any], picked: list[int], store: mlmd.MetadataStore, tmp_path: Path
+) -> None:
+    facts = {"task": "binary", "labels": ["a", "b"], "columns": {"text": "text", "label": "label"}, "threshold": 0.5}
+    models = [exported(1, tmp_path, **facts), exported(2, tmp_path, **(facts | change))]
+    inputs = {
+        "candidate": [exported(3, tmp_path, **facts)],
+        "model": models,
+        "model_blessing": [blessing(20, of_model=1), blessing(30, of_model=2)],
+    }
+    outputs = LatestBlessedModel().resolve_artifacts(store, inputs)
+    assert [artifact.id for artifact in outputs["model"]] == picked
