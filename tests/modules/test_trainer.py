@@ -13,8 +13,9 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from data.errors import UserError
 from modules import devices
+from modules.heads.head import Watch
 from modules.progress import ReportProgress
-from modules.trainer import run_fn
+from modules.trainer import _callbacks, run_fn
 
 TRAINING = {
     "epochs": 1,
@@ -128,3 +129,10 @@ def test_progress_is_told_no_more_often_than_asked_but_always_at_the_last_step(
     assert [(p["epoch"], p["step"], p["epoch_done"]) for p in told] == [
         (1, 5, False), (1, 5, True), (2, 5, False), (2, 5, True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("patience", "stops"), [(None, False), (0, True), (3, True)])
+def test_early_stopping_and_best_weights_can_be_turned_off(patience: int | None, stops: bool, tmp_path: Path) -> None:
+    training = {"epochs": 2, "early_stopping_patience": patience}
+    callbacks = _callbacks(str(tmp_path), 5, training, Watch("val_loss", "min"))
+    assert any(isinstance(callback, tf_keras.callbacks.EarlyStopping) for callback in callbacks) == stops
