@@ -40,7 +40,7 @@ def main() -> None:
     tokens, lower_case = vocabulary(handle)
     tokenizer = Tokenizer(tokens, lower_case, 128)
     columns = {name: tf.constant([row[name] for row in rows]) for name in ("tokens", "tags")}
-    features = preprocess(columns, tokenizer, types, {})
+    features = preprocess(columns, tokenizer, types)
 
     steps = {}
     for name, crf in (("softmax", False), ("crf", True)):

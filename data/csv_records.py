@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-MAX_RECORD_LINES = 1_000
+MAX_RECORD_LINES = 10_000
 # The limit of Python's csv module as TFX's CsvExampleGen leaves it: a longer field would stop the pipeline later.
 MAX_FIELD_CHARS = 131_072
 

@@ -11,9 +11,7 @@ from modules.offsets import pieces_with_offsets
 from modules.wordpiece import Tokenizer, wordpieces
 
 
-def preprocess(
-    columns: Mapping[str, tf.Tensor], tokenizer: Tokenizer, labels: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def preprocess(columns: Mapping[str, tf.Tensor], tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, Any]:
     """Tokenizes `question` and `context` <string>[batch], and finds `answer` <string>[batch] at `start` <int64>[batch].
 
     `start` is in code points of the context, -1 where the question cannot be answered.

@@ -14,11 +14,11 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Args:
       inputs: the columns, <string or int64>[batch, 1] each, dense or sparse.
-      custom_config: module (the task's preprocessing module), columns (the column of each role), labels, options (the
-        task's), vocab_file (one token a line), lower_case, max_seq_length.
+      custom_config: module (the task's preprocessing module), columns (the column of each role), labels, vocab_file
+        (one token a line), lower_case, max_seq_length.
 
     Returns:
-      What the module's `preprocess(columns, tokenizer, labels, options)` makes of the columns by role, [batch] each.
+      What the module's `preprocess(columns, tokenizer, labels)` makes of the columns by role, [batch] each.
       Features of every task: num_tokens <int64>[batch], and holdout_bucket <int64>[batch], a stable hash in [0, 1000).
     """
     columns = {
@@ -32,4 +32,4 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         max_seq_length=custom_config["max_seq_length"],
     )
     preprocess = import_module(custom_config["module"]).preprocess
-    return preprocess(columns, tokenizer, custom_config["labels"], custom_config["options"])
+    return preprocess(columns, tokenizer, custom_config["labels"])

@@ -9,9 +9,7 @@ from modules.holdout import holdout_bucket
 from modules.wordpiece import Tokenizer, wordpieces
 
 
-def preprocess(
-    columns: Mapping[str, tf.Tensor], tokenizer: Tokenizer, labels: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def preprocess(columns: Mapping[str, tf.Tensor], tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, Any]:
     """Tokenizes `text` <string>[batch]; `label` <int64>[batch] is the class's index.
 
     Returns:

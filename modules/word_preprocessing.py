@@ -11,9 +11,7 @@ from modules.offsets import word_pieces
 from modules.wordpiece import Tokenizer
 
 
-def preprocess(
-    columns: Mapping[str, tf.Tensor], tokenizer: Tokenizer, labels: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def preprocess(columns: Mapping[str, tf.Tensor], tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, Any]:
     """Tokenizes each of the words of `tokens` <string>[batch], which single spaces separate, by itself.
 
     Returns:

@@ -62,7 +62,6 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
             "module": task.preprocessing,
             "columns": task.columns,
             "labels": list(staged.labels),
-            "options": task.options.model_dump(),
             "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
             "lower_case": tokenizer.lower_case,
             "max_seq_length": tokenizer.max_seq_length,

@@ -53,12 +53,13 @@ def artifact(kind: type[Artifact], folder: Path) -> Artifact:
     return made
 
 
-def example(text: str, label: int) -> bytes:
+def example(text: str, label: int, column: str = "target") -> bytes:
+    """A serialized tf.Example of a text and, in `column`, the index of its label."""
     return tf.train.Example(
         features=tf.train.Features(
             feature={
                 "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])),
-                "target": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
+                column: tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
             }
         )
     ).SerializeToString()
@@ -71,7 +72,7 @@ def numbers_of(features: dict[str, tf.Tensor]) -> dict[str, tf.RaggedTensor]:
 
 
 def parts_of(task: Task) -> ServingParts:
-    """Those of a task whose columns are text and target."""
+    """Those of a task whose texts are in a column named text."""
     return ServingParts(
         variables=[],
         transform=numbers_of,

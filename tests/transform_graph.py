@@ -40,7 +40,6 @@ def transform_rows(
         "module": task.preprocessing,
         "columns": task.columns,
         "labels": list(task.labels or ()),
-        "options": task.options.model_dump(),
         "vocab_file": str(vocab_file),
         "lower_case": True,
         "max_seq_length": max_seq_length,

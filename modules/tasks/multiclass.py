@@ -91,6 +91,10 @@ class Multiclass(TextClassification):
             gates.spec("decision", [gates.unbounded("MultiClassConfusionMatrixPlot", "confusion", thresholds=[0.5])]),
         ]
 
+    def label_keys(self) -> dict[str, str]:
+        """A feature that the model makes: slices by `label` would hide a column of that name."""
+        return {self.score: "label_index", self.decision: "label_index"}
+
     def answers(self, outputs: Mapping[str, Any]) -> list[Answer]:
         return [self.answer(*pair) for pair in zip(outputs["label"], outputs["probability"].tolist(), strict=True)]
 

@@ -178,16 +178,16 @@ def test_a_file_without_questions_is_refused(tmp_path: Path) -> None:
 
 
 def test_contexts_of_many_lines_lose_their_breaks_but_no_offset(tmp_path: Path) -> None:
-    # A CSV record may have 1,000 lines: this one would have 1,400, and with its answer 2,000.
-    context = "line\n" * 1_400
-    question = qa("a", "q", (context[100:3_100], 100))
+    # A CSV record may have 10,000 lines: this one would have 14,000, and with its answer 20,000.
+    context = "line\n" * 14_000
+    question = qa("a", "q", (context[100:30_100], 100))
     document = {"data": [{"title": "t", "paragraphs": [{"context": context, "qas": [question]}]}]}
     rows, converted = convert(document, tmp_path)
     [[*_, kept, answer, start]] = rows
-    assert kept == "line " * 1_400
-    assert kept[int(start) : int(start) + len(answer)] == answer == "line " * 600
+    assert kept == "line " * 14_000
+    assert kept[int(start) : int(start) + len(answer)] == answer == "line " * 6_000
     assert converted.notes == [
-        "Put spaces for the line breaks of 1 context with 500 or more: a record may have at most 1,000 lines."
+        "Put spaces for the line breaks of 1 context with 5,000 or more: a record may have at most 10,000 lines."
     ]
     table = (tmp_path / "out.csv").read_bytes()
     assert [type(record) for record in open_records(io.BytesIO(table), "out.csv", "csv")] == [list, list]

@@ -112,6 +112,7 @@ def test_examples_can_be_sliced_by_the_name_of_their_label() -> None:
     texts = ["1 2 3", "1 2 3 4", "Up 2"]
     slices = signatures(None)["slice_features"](examples(texts, [2, 0, 1]))
     assert slices["label"].numpy().tolist() == [[b"high"], [b"low"], [b"middle"]]
+    assert slices["label_index"].numpy().tolist() == [[2], [0], [1]]
     assert slices["length_bucket"].numpy().tolist() == [[b"0-3"], [b"4+"], [b"0-3"]]
     assert slices["first_word"].numpy().tolist() == [[b"1"], [b"1"], [b"up"]]
     assert signatures(None)["slice_features"](examples(texts[:1]))["label"].numpy().tolist() == [[b"(none)"]]

@@ -72,9 +72,7 @@ def _task(labels: tuple[str, ...] = ("answerable",), **options: Any) -> Task:
 
 def _head(task: Task, vocab_file: Path) -> Any:
     vocabulary = read_vocabulary(vocab_file)
-    return task.head(
-        max_seq_length=MAX_SEQ_LENGTH, cls=vocabulary.index("[CLS]"), sep=vocabulary.index("[SEP]")
-    )
+    return task.head(max_seq_length=MAX_SEQ_LENGTH, cls=vocabulary.index("[CLS]"), sep=vocabulary.index("[SEP]"))
 
 
 def _strings(texts: list[str]) -> tf.Tensor:

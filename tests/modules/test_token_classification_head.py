@@ -34,7 +34,15 @@ TYPES = ["place", "person"]
 TAGS = bio_tags(TYPES)
 MAX_SEQ_LENGTH, STRIDE = 24, 9
 CLS, SEP = 2, 3
-TEXTS = [*HARD_TEXTS, "why " * 300, " ".join(HARD_TEXTS), "\u00a0", "x", "\u200d", "é\u0301 👍🏽\x00 日本語\u00a0word\x07s"]
+TEXTS = [
+    *HARD_TEXTS,
+    "why " * 300,
+    " ".join(HARD_TEXTS),
+    "\u00a0",
+    "x",
+    "\u200d",
+    "é\u0301 👍🏽\x00 日本語\u00a0word\x07s",
+]
 SENTENCES = [
     ("Why did Tyler leave Cork ?", "O O B-person O B-place O"),
     ("John 's e-mail from the River Tay", "B-person O O O O B-place I-place"),
@@ -42,7 +50,7 @@ SENTENCES = [
     ("Łukasz Żak repairs accordions in Łódź and in 東京 👍🏽", "B-person I-person O O O B-place O O B-place O"),
     (
         "the Why people Who how best Isle of Man film good bad Why what people like how to best and what not to like",
-        "O O O O O O B-place I-place I-place O O O B-person I-person I-person I-person I-person O O O O O O",
+        "O O O O O O B-place I-place I-place O O O B-person I-person I-person I-person I-person O O O O O O O",
     ),
     ("Cork Cork Cork", "B-place B-place I-place"),
 ]
@@ -153,20 +161,20 @@ def _one_at_a_time(served: Served, words: list[str]) -> tuple[list[int], np.ndar
     starts = [0]
     while starts[-1] + room < len(ids):
         starts.append(min(starts[-1] + STRIDE, len(ids) - room))
-    margins = [[min(at - start, start + room - 1 - at) for start in starts] for at in first]
-    if len(starts) > 1:  # the first window has no context to miss on its left, nor the last one on its right
-        for at, margin in zip(first, margins, strict=True):
-            margin[0] = starts[0] + room - 1 - at if at < room else margin[0]
-            margin[-1] = at - starts[-1] if at >= starts[-1] else margin[-1]
+    # The first window misses no context on its left, nor the last one on its right.
+    lefts = [-(10**6), *starts[1:]]
+    rights = [*(start + room - 1 for start in starts[:-1]), 10**6]
+    owners = np.array(
+        [np.argmax([min(at - low, high - at) for low, high in zip(lefts, rights, strict=True)]) for at in first]
+    )
     emissions = []
-    for at, margin in zip(first, margins, strict=True):
-        start = starts[int(np.argmax(margin))] if len(starts) > 1 else 0
-        window = [CLS, *ids[start : start + room], SEP]
+    for window, start in enumerate(starts):
+        framed = [CLS, *ids[start : start + room], SEP]
         inputs = {
-            **input_pipeline.pad_inputs(tf.constant([window]), tf.constant([len(window)])),
-            "word_positions": tf.constant([[at - start + 1]], tf.int32),
+            **input_pipeline.pad_inputs(tf.constant([framed]), tf.constant([len(framed)])),
+            "word_positions": tf.constant([first[owners == window] - start + 1], tf.int32),
         }
-        emissions.append(served.model(inputs, training=False).numpy()[0, 0])
+        emissions += served.model(inputs, training=False).numpy()[0].tolist()
     scores, length = tf.constant(np.array(emissions)[None]), tf.constant([len(words)])
     tags = served.head.decoder(served.model)(scores, length).numpy()[0]
     chances = served.head.marginals(served.model)(scores, length).numpy()[0]
@@ -214,9 +222,9 @@ def test_the_entities_of_a_text_do_not_depend_on_the_others(served: Served) -> N
 
 def test_entities_of_examples_are_counted_by_type_as_predicted_gold_and_both(served: Served) -> None:
     without = served.ask_examples([{"tokens": tokens} for tokens, _ in SENTENCES])
-    # Gold that shares about half of the entities with the prediction, whatever that is.
+    # Gold that shares some of the entities with the prediction, whatever that is.
     predicted = [_one_at_a_time(served, tokens.split(" "))[0] for tokens, _ in SENTENCES]
-    gold = [[tag if word % 7 else 0 for word, tag in enumerate(tags)] for tags in predicted]
+    gold = [[{0: 0, 3: 1, 5: 3}.get(word % 9, tag) for word, tag in enumerate(tags)] for tags in predicted]
     rows = [
         {"tokens": tokens, "tags": " ".join(TAGS[tag] for tag in tags)}
         for (tokens, _), tags in zip(SENTENCES, gold, strict=True)
@@ -294,9 +302,7 @@ def test_a_loss_and_the_f1_do_not_see_padding(served: Served) -> None:
 
 
 def test_the_softmax_s_loss_is_the_cross_entropy_of_the_words() -> None:
-    head = TokenClassificationHead(
-        TYPES, crf=False, max_seq_length=MAX_SEQ_LENGTH, stride=STRIDE, cls=CLS, sep=SEP
-    )
+    head = TokenClassificationHead(TYPES, crf=False, max_seq_length=MAX_SEQ_LENGTH, stride=STRIDE, cls=CLS, sep=SEP)
     tags = np.array([[0, 1, 2], [3, NO_TAG, NO_TAG]])
     scores = np.random.default_rng(8).normal(size=[2, 3, 5])
     chances = np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True)
@@ -324,7 +330,7 @@ def test_the_f1_over_batches_is_seqeval_s() -> None:
 
 
 def _random_features(source: random.Random, rows: int) -> dict[str, Any]:
-    """Sentences of up to 25 words of up to 4 pieces; the pieces of each are 100, 101 and so on, its tags well formed."""
+    """Sentences of up to 25 words of up to 4 pieces; pieces are 100, 101 and so on, tags well formed."""
     pieces, first, tags = [], [], []
     for _ in range(rows):
         lengths = [source.randrange(1, 5) for _ in range(source.randrange(25))]

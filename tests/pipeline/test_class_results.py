@@ -14,7 +14,8 @@ from pipeline.eval_config import build_eval_config
 from pipeline.results import read_failures, read_metrics
 
 LABELS = ["low", "[middle]", "high", "never"]  # nothing is ever the last one
-MULTICLASS = task_from({"task": "multiclass", "columns": {"label": "target"}, "labels": LABELS, "options": {}})
+# The column of the labels has the name of the slices by label, as it mostly has.
+MULTICLASS = task_from({"task": "multiclass", "columns": {"label": "label"}, "labels": LABELS, "options": {}})
 ROWS = 90
 
 
@@ -41,7 +42,7 @@ class Rows:
     def examples(self) -> list[bytes]:
         scores = ["97 1 1 1", "1 97 1 1", "1 1 97 1"]
         triples = zip(self.gold, self.candidate, self.baseline, strict=True)
-        return [example(f"{scores[ours]} {scores[theirs]}", gold) for gold, ours, theirs in triples]
+        return [example(f"{scores[ours]} {scores[theirs]}", gold, "label") for gold, ours, theirs in triples]
 
 
 @pytest.fixture(scope="module")
