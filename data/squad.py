@@ -164,7 +164,7 @@ def _notes(changes: Counter[str]) -> list[str]:
         "unanswered": f"Wrote {counted(changes['unanswered'], 'question')} without an answer, with empty cells for it.",
         "ids": f"Gave {counted(changes['ids'], 'id')} that had come before a suffix (-2, -3, ...).",
         "breaks": (
-            f"Put spaces for the line breaks of {counted(changes['breaks'], 'context')} with {_MAX_CONTEXT_LINES} or "
+            f"Put spaces for the line breaks of {counted(changes['breaks'], 'context')} with {_MAX_CONTEXT_LINES:,} or "
             f"more: a record may have at most {MAX_RECORD_LINES:,} lines."
         ),
     }

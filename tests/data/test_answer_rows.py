@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from data.answer_rows import AnswerRows
+from data.answer_rows import ANSWERABLE, UNANSWERABLE, AnswerRows
 from data.row_rules import Cells, RowRules
 
 RULES: RowRules = AnswerRows("question", "context", "answer", "start")
@@ -18,7 +18,7 @@ def read(answer: str, start: str, context: str = CONTEXT) -> Cells | str | None:
 
 
 def good(answer: str, start: int, repair: str | None = None) -> Cells:
-    return Cells(("Which?", CONTEXT, answer, start), CONTEXT, (), repair)
+    return Cells(("Which?", CONTEXT, answer, start), CONTEXT, (ANSWERABLE if answer else UNANSWERABLE,), repair)
 
 
 def test_an_answer_at_its_offset_is_taken_as_it_stands() -> None:
@@ -31,12 +31,12 @@ def test_an_answer_at_its_offset_is_taken_as_it_stands() -> None:
 def test_offsets_count_code_points() -> None:
     # Before the answer are five code points, which are ten bytes and six UTF-16 units.
     context = "e\u0301é🎈 Aber, Aber"
-    assert read("Aber", "5", context) == Cells(("Which?", context, "Aber", 5), context)
+    assert read("Aber", "5", context) == Cells(("Which?", context, "Aber", 5), context, (ANSWERABLE,))
 
 
 def test_question_and_context_keep_their_spaces() -> None:
     verdict = RULES.read([" Who? ", "\n Ada  did\r\n", "Ada", "2"])
-    assert verdict == Cells((" Who? ", "\n Ada  did\r\n", "Ada", 2), "\n Ada  did\r\n")
+    assert verdict == Cells((" Who? ", "\n Ada  did\r\n", "Ada", 2), "\n Ada  did\r\n", (ANSWERABLE,))
 
 
 @pytest.mark.parametrize("start", ["", "-1", " ", "-1.0"])
