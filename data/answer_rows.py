@@ -37,6 +37,10 @@ class AnswerRows:
     def columns(self) -> tuple[str, ...]:
         return self.question_column, self.context_column, self.answer_column, self.start_column
 
+    @property
+    def without_labels(self) -> str:
+        return f"column {self.answer_column!r} holds nothing"
+
     def with_labels(self, labels: tuple[str, ...]) -> AnswerRows:
         return replace(self, labels=labels)
 

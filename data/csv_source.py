@@ -30,7 +30,7 @@ def locate(path: str) -> Path:
     if found.is_dir():
         raise DataError(f"{path}: is a folder; data.path must name one file in it")
     if not found.exists():
-        raise DataError(f"{path}: no such file; correct its path (data.path in a configuration)")
+        raise DataError(f"{path}: no such file; correct its path (in a configuration: data.path or data.eval_path)")
     known = (*PLAIN_SUFFIXES, ".gz", ".bz2", ".zip")
     if found.suffix.lower() not in known:
         raise DataError(

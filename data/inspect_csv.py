@@ -60,9 +60,19 @@ def read_table(path: str) -> Table:
             first = next(lines, b"").decode(errors="backslashreplace")
         raise DataError(
             f"{path}: the first line, {show(first.rstrip())}, is no header of two or more columns with rows under it; "
-            "give a file separated by commas (csv) or tabs (tsv)"
+            f"{_remedy(path, first)}"
         )
     return min(usable, key=lambda table: (table.faults, -len(table.header)))
+
+
+def _remedy(path: str, first_line: str) -> str:
+    """What to do with a file that is no table: the reason of its first fault, where it has columns at all."""
+    if "," not in first_line and "\t" not in first_line:
+        semicolons = "it is separated by semicolons: " if ";" in first_line else ""
+        return f"{semicolons}give a file separated by commas (csv) or tabs (tsv)"
+    with open_lines(locate(path)) as lines:
+        fault = next((r for r in open_records(lines, path, "csv") if isinstance(r, Fault)), None)
+    return f"line {fault.line}: {fault.reason}" if fault else "give a file with rows"
 
 
 def _parse(path: str, format: Literal["csv", "tsv"]) -> Table | None:

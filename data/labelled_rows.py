@@ -38,6 +38,10 @@ class LabelledRows:
     def _ignored(self) -> set[str]:
         return {label.strip() for label in self.ignore_labels}
 
+    @property
+    def without_labels(self) -> str:
+        return f"column {self.label_column!r} holds nothing"
+
     def with_labels(self, labels: tuple[str, ...]) -> LabelledRows:
         return replace(self, labels=labels)
 

@@ -39,6 +39,10 @@ class RowRules(Protocol):
     def labels_in_every_split(self) -> bool:
         """Whether each label must occur in each split; else in the first one, the training split, alone."""
 
+    @property
+    def without_labels(self) -> str:
+        """What is wrong with data in which no row holds a label."""
+
     def with_labels(self, labels: tuple[str, ...]) -> RowRules:
         """The same rules, now that the labels are known."""
 

@@ -175,7 +175,7 @@ def _bad_rows(source: Source, tallies: Sequence[Tally]) -> str:
 
 def _check_sizes(source: Source, staged: Staged, tallies: Sequence[Tally]) -> None:
     """Raises a DataError that names every split that is too small or lacks a label, with what there was."""
-    wrong = []
+    wrong = [] if staged.labels or not sum(staged.rows.values()) else [source.rules.without_labels]
     for name, of_label in staged.label_counts.items():
         most = sorted(of_label.items(), key=lambda pair: -pair[1]) if len(of_label) > _LISTED else of_label.items()
         listed = ", ".join(f"{label!r}: {n:,}" for label, n in list(most)[:_LISTED])
@@ -187,10 +187,13 @@ def _check_sizes(source: Source, staged: Staged, tallies: Sequence[Tally]) -> No
         if absent and (source.rules.labels_in_every_split or name == source.split_names[0]):
             more = f" and {len(absent) - _LISTED} more" if len(absent) > _LISTED else ""
             named = " or ".join(map(repr, absent[:_LISTED]))
-            wrong.append(f"split {name!r} has no row with label {named}{more}{counted}")
+            where = f", which {source.eval_path} has" if source.eval_path and name == source.split_names[0] else ""
+            wrong.append(f"split {name!r} has no row with label {named}{more}{where}{counted}")
     if not wrong:
         return
     setting = "data.splits" if source.sample is None else "data.sample"
+    if source.eval_path:
+        setting = "data.eval_path"
     went = f"{staged.rows_in:,} rows were read, {staged.ignored:,} ignored, {staged.quarantined:,} quarantined"
     faults = "\n".join(tally.report() for tally in tallies if tally.faults)
     bad = f", the first of them:\n{faults}" if faults else ""

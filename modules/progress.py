@@ -9,6 +9,11 @@ import tf_keras
 LOGGER = logging.getLogger("tfx_bert.progress")
 
 
+def tell(note: str) -> None:
+    """Logs a sentence for whoever watches the training."""
+    LOGGER.info("training: %s", note, extra={"progress": {"note": note}})
+
+
 class ReportProgress(tf_keras.callbacks.Callback):
     """Logs epoch, step, loss and metrics about once a second; the record's `progress` attribute is a dict."""
 

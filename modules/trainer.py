@@ -17,7 +17,7 @@ from modules import devices, input_pipeline
 from modules.encoder import load_encoder
 from modules.heads.head import Forward, Head, Watch, inference
 from modules.optimizer import adamw
-from modules.progress import ReportProgress
+from modules.progress import ReportProgress, tell
 from modules.serving_model import ServingParts
 from modules.tasks import task_from
 from modules.tasks.task import Task
@@ -165,4 +165,22 @@ def _callbacks(
 
 def keep_best(watch: Watch, patience: int) -> tf_keras.callbacks.Callback:
     """Stops after `patience` epochs that are not better on the held-out part; keeps the best epoch's weights always."""
-    return tf_keras.callbacks.EarlyStopping(watch.log, mode=watch.mode, patience=patience, restore_best_weights=True)
+    return KeepBest(watch.log, mode=watch.mode, patience=patience, restore_best_weights=True)
+
+
+class KeepBest(tf_keras.callbacks.EarlyStopping):
+    """Early stopping that waits until there is something to compare, and says what it did.
+
+    A share of right answers that is still 0 tells nothing of an epoch: the loss may be falling all the while.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self.best_weights is not None or (logs or {}).get(self.monitor) != 0.0:
+            super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        super().on_train_end(logs)
+        if self.best_weights is None:
+            tell(f"{self.monitor} was 0 in every epoch: the last one's weights are kept")
+        elif self.stopped_epoch > 0:
+            tell(f"stopped after epoch {self.stopped_epoch + 1}, epoch {self.best_epoch + 1} was the best and is kept")

@@ -34,9 +34,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 COMMON_ROLES = ("id", "group")
 
 
+ALSO_CALLED = {
+    "ner": "token_classification",
+    "qa": "question_answering",
+    "classification": "binary",
+    "multi-class": "multiclass",
+    "sentiment": "multiclass",
+}
+
+
 def _known_task(value: str) -> str:
     if value not in TASKS:
-        near = difflib.get_close_matches(value, TASKS, 1)
+        near = (
+            [ALSO_CALLED[value.lower()]] if value.lower() in ALSO_CALLED else difflib.get_close_matches(value, TASKS, 1)
+        )
         raise ValueError(f"it should be one of {', '.join(TASKS)}" + (f"; did you mean {near[0]!r}?" if near else ""))
     return value
 

@@ -53,8 +53,10 @@ def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = 
     try:
         config = model.model_validate(values)
     except ValidationError as error:
-        problems += _explain(error, model)
-        problems += _problems_of_the_rest(values, error, model)
+        task_is_known = all(problem["loc"][:1] != ("task",) for problem in error.errors())
+        # What is wrong by another task's measure says nothing.
+        problems += _explain(error, model, ("task_options",) if not task_is_known else ())
+        problems += _problems_of_the_rest(values, error, model) if task_is_known else []
     if problems:
         raise ConfigError(f"{source}: {_count(len(problems), 'problem')}\n" + "\n".join(f"  {p}" for p in problems))
     return _with_absolute_root(config, folder)
@@ -167,8 +169,11 @@ def _problems_of_the_rest(values: dict[str, Any], error: ValidationError, model:
     return []
 
 
-def _explain(error: ValidationError, model: type[Config]) -> Iterator[str]:
+def _explain(error: ValidationError, model: type[Config], but: Sequence[str] = ()) -> Iterator[str]:
+    """One line a problem, `but` for those of some sections."""
     for problem in error.errors():
+        if problem["loc"] and problem["loc"][0] in but:
+            continue
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = _known_keys(model, problem["loc"][:-1])
@@ -187,7 +192,9 @@ def _explain(error: ValidationError, model: type[Config]) -> Iterator[str]:
 
 
 def _message(pydantics: str) -> str:
-    return pydantics.removeprefix("Value error, ").replace("Input should", "it should")
+    words = pydantics.removeprefix("Value error, ").replace("Input should", "it should")
+    words = words.replace("a valid tuple", "a list, such as [a, b]")
+    return re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping, such as {key: value}", words)
 
 
 def _known_keys(config: type[Config], location: Sequence[int | str]) -> list[str]:

@@ -31,6 +31,8 @@ training:
   epochs: {epochs}
   batch_size: 32
   learning_rate: 0.00005
+  # epochs that are not better on the held-out part before training stops; null: never
+  early_stopping_patience: {patience}
 # what a model must reach on the eval split to be pushed; the task has the metrics {metrics}
 evaluation:
   min: {least}
@@ -113,6 +115,7 @@ def _fill(task: type[Task], guess: Guess, table: Table, name: str, output: Path)
         labels=_labels(task, guess),
         on_bad_rows=task.on_bad_rows,
         epochs=task.usual_epochs,
+        patience=task.usual_patience,
         metrics=", ".join(task.metrics),
         least=_flow(dict(task.min_metrics)),
     )

@@ -39,8 +39,7 @@ def read_metrics(evaluation_uri: str, task: Task) -> Metrics:
             if pair.key.is_diff or pair.key.model_name not in ("", CANDIDATE):
                 continue
             name, _, of_class = pair.key.name.partition("/")
-            name = COUNT if name == GOLD else name
-            known = (*task.metrics, COUNT, *(task.class_metrics if of_class else (_MEAN_LABEL,)))
+            known = (*task.metrics, COUNT, GOLD, *(task.class_metrics if of_class else (_MEAN_LABEL,)))
             if name not in known or (of_class and where):
                 continue
             label = f"{task.classes} {of_class}" if of_class else where

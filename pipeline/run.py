@@ -4,6 +4,7 @@ import csv
 import gc
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,7 @@ COMPONENTS = (
     "Evaluator",
     "Pusher",
 )
+RARE_ROWS, SHOWN_RARE = 2, 10
 EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0}
 
 
@@ -88,7 +90,17 @@ def _stage(config: Config, console: Console) -> Staged:
     console.print(_rows_in_words(staged))
     for line in staged.shown:
         console.print(f"  {escape(line)}")
+    rare = _rare_labels(staged) if config.data.labels is None else []
+    if rare:
+        more = f" and {len(rare) - SHOWN_RARE} more" if len(rare) > SHOWN_RARE else ""
+        console.print(f"  [yellow]rare, perhaps misspelt:[/] {escape(', '.join(rare[:SHOWN_RARE]))}{more}")
     return staged
+
+
+def _rare_labels(staged: Staged) -> list[str]:
+    """The labels that one or two rows hold, with how many."""
+    total = {label: sum(counts[label] for counts in staged.label_counts.values()) for label in staged.labels}
+    return [f"{label!r} ({rows:,})" for label, rows in total.items() if rows <= RARE_ROWS]
 
 
 def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: RecordKeeper, console: Console) -> None:
@@ -100,9 +112,10 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
         with RunView(console, COMPONENTS) as view, _TrainingProgress(view):
             execute(config, staged, handle, engine, keeper, view)
     except ComponentFailed as failure:
-        record.error = str(failure.cause or failure)
+        record.error = _essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
             raise failure.cause from None
+        traceback.print_exception(failure.cause or failure)  # to the log, where one is kept
         raise RunFailed(_failure_in_words(failure, record)) from failure
     except Exception as error:
         record.error = f"{type(error).__name__}: {error}"
@@ -136,7 +149,11 @@ class _TrainingProgress(logging.Handler):
         self._logger = logging.getLogger("tfx_bert.progress")
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._view.training(record.__dict__["progress"])
+        progress = record.__dict__["progress"]
+        if "note" in progress:
+            self._view.note(f"  {progress['note']}")
+        else:
+            self._view.training(progress)
 
     def __enter__(self) -> None:
         self._logger.setLevel(logging.INFO)
@@ -186,8 +203,16 @@ def _rows_in_words(staged: Staged) -> str:
     return f"checked {staged.rows_in:,} rows: " + ", ".join(parts) + where
 
 
+def _essence(error: BaseException) -> str:
+    """A user's error as it stands; of others one line: the last, where the first only says that code follows."""
+    message = str(error).strip()
+    if isinstance(error, UserError):
+        return message
+    lines = [line.strip() for line in message.split("\n") if line.strip()] or [type(error).__name__]
+    return lines[-1] if lines[0].startswith("in user code") else lines[0]
+
+
 def _failure_in_words(failure: ComponentFailed, record: RunRecord) -> str:
-    first_line = str(failure.cause or "").strip().partition("\n")[0]
-    what = f"{type(failure.cause).__name__}: {first_line}" if failure.cause else "its inputs are missing"
+    what = f"{type(failure.cause).__name__}: {_essence(failure.cause)}" if failure.cause else "its inputs are missing"
     where = f"; the whole story is in {Path(record.log)}" if record.log else ""
     return f"{failure.component} failed: {what}{where}"

@@ -26,7 +26,7 @@ STYLES = {
     "interrupted": "yellow",
 }
 PLAIN_PROGRESS_SECONDS = 15.0
-COUNT = "example_count"
+COUNT, GOLD = "example_count", "gold"
 SHOWN_SLICES = 30
 SHOWN_MISTAKES = 10
 
@@ -127,12 +127,12 @@ def metrics_table(record: RunRecord) -> Table:
     table = Table(box=None, pad_edge=False, title=f"eval split{threshold}", title_justify="left", title_style="")
     rows = [{"slice": "overall", **record.metrics}, *record.slices]
     found = {name for row in rows for name in row}
-    shown = [COUNT, *(name for name in _metric_names(record) if name in found)]
+    shown = [name for name in (COUNT, GOLD, *_metric_names(record)) if name in found]
     table.add_column("slice")
     for name in shown:
         table.add_column("rows" if name == COUNT else name, justify="right")
     for row in rows[:SHOWN_SLICES]:
-        cells = [_count(row.get(n)) if n == COUNT else _number(row.get(n)) for n in shown]
+        cells = [_count(row.get(n)) if n in (COUNT, GOLD) else _number(row.get(n)) for n in shown]
         table.add_row(escape(row["slice"]), *cells, style="bold" if row["slice"] == "overall" else None)
     if len(rows) > SHOWN_SLICES:
         table.add_row(f"[dim]and {len(rows) - SHOWN_SLICES} more: tfx-bert runs {record.id} --json[/]")

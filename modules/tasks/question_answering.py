@@ -51,6 +51,7 @@ class QuestionAnswering(Task):
     on_bad_rows = "quarantine"
     answer_columns = ("answer", "start", "end", "score")
     shown_characters = 2_000
+    usual_patience = 2
     Options = QuestionAnsweringOptions
     options: QuestionAnsweringOptions
 

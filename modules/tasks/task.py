@@ -51,7 +51,7 @@ class Task(ABC):
         that a metric may lose against the model in production.
       slices: what `evaluation.slices` may name, and what it is by default.
       labels_must_be_given: whether `data.labels` cannot be left to the data.
-      usual_epochs: what `tfx-bert init` proposes.
+      usual_epochs, usual_patience: what `tfx-bert init` proposes.
       classes: what each of `labels` is called in tables ("label", "type").
       metric_modules: the modules of our own metrics.
       preprocessing: module whose `preprocess` makes the features in Transform's graph.
@@ -74,6 +74,7 @@ class Task(ABC):
     default_slices: ClassVar[tuple[str, ...]] = ("length_bucket",)
     labels_must_be_given: ClassVar[bool] = False
     usual_epochs: ClassVar[int] = 3
+    usual_patience: ClassVar[int] = 1
     classes: ClassVar[str] = "label"
     metric_modules: ClassVar[tuple[str, ...]] = ()
     preprocessing: ClassVar[str]

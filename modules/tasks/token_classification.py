@@ -48,7 +48,8 @@ class TokenClassification(Task):
     metric_modules = ("modules.class_metrics",)
     preprocessing = "modules.word_preprocessing"
     answer_columns = ("entities",)
-    usual_epochs = 5
+    usual_epochs = 8
+    usual_patience = 3
     Options = TokenClassificationOptions
     options: TokenClassificationOptions
 

@@ -21,6 +21,7 @@ from data.labelled_rows import LabelledRows
 from data.row_rules import Cells
 from data.source import Source, Staged
 from data.staging import read_staged, stage
+from data.tagged_rows import TaggedRows
 
 SAMPLE = Path(__file__).parents[2] / "data" / "samples" / "questions.csv"
 HARD_TEXTS = [
@@ -422,3 +423,21 @@ def test_repaired_rows_are_counted_and_the_first_are_shown(tmp_path: Path, sourc
     assert staged.shown[0] == f"{source.path}:71: label '?' is unknown (known: 'no', 'yes')"
     assert staged.shown[1] == f"{source.path}:62: 'jes' is 'yes' (repaired)"
     assert len(staged.shown) == 6
+
+
+def test_data_without_any_entity_are_refused(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"word number {n}", "O O O") for n in range(40)]
+    source = replace(source_of(rows, ("tokens", "tags")), rules=TaggedRows("tokens", "tags", None))
+    with pytest.raises(DataError, match="column 'tags' has no entity, all its tags are O"):
+        stage(source, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_label_that_only_the_eval_file_has_is_told_with_that_file(tmp_path: Path, source_of: Callable) -> None:
+    train = source_of([(f"text {n}", "no" if n % 2 else "yes") for n in range(30)])
+    eval_file = tmp_path / "test.csv"
+    eval_file.write_text("text,label\n" + "".join(f"other {n},{w}\n" for n, w in enumerate(["no", "yes", "new"] * 5)))
+    source = changed(train, labels=None, labels_in_every_split=False, eval_path=str(eval_file))
+    with pytest.raises(DataError, match=r"split 'train' has no row with label 'new', which .*test\.csv has") as caught:
+        stage(source, tmp_path)
+    assert "change data.eval_path" in str(caught.value)

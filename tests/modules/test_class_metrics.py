@@ -95,26 +95,27 @@ def eval_config() -> config_pb2.EvalConfig:
             config_pb2.MetricsSpec(
                 output_names=["entity_counts"],
                 metrics=[
-                    entity_metric("ClassPrecision", config_pb2.MetricThreshold(change_threshold=better)),
-                    entity_metric("ClassRecall", at_least(0.99)),
-                    entity_metric("ClassF1", at_least(0.01)),
+                    *(entity_metric(name) for name in ("ClassPrecision", "ClassRecall", "ClassF1")),
                     config_pb2.MetricConfig(class_name="ExampleCount"),
                 ],
                 per_slice_thresholds={
-                    name: config_pb2.PerSliceMetricThresholds(thresholds=[overall(at_least(bound))])
-                    for name, bound in {"macro_f1": 0.01, "recall/LOC": 0.99}.items()
+                    name: config_pb2.PerSliceMetricThresholds(thresholds=[overall(threshold)])
+                    for name, threshold in {
+                        "precision": config_pb2.MetricThreshold(change_threshold=better),
+                        "recall": at_least(0.99),
+                        "recall/LOC": at_least(0.99),
+                        "f1": at_least(0.01),
+                        "macro_f1": at_least(0.01),
+                    }.items()
                 },
             )
         ],
     )
 
 
-def entity_metric(class_name: str, threshold: config_pb2.MetricThreshold) -> config_pb2.MetricConfig:
+def entity_metric(class_name: str) -> config_pb2.MetricConfig:
     return config_pb2.MetricConfig(
-        class_name=class_name,
-        module="modules.class_metrics",
-        config=json.dumps({"types": TYPES}),
-        per_slice_thresholds=[overall(threshold)],
+        class_name=class_name, module="modules.class_metrics", config=json.dumps({"types": TYPES})
     )
 
 
@@ -189,6 +190,8 @@ def expected(gold: Tags, predicted: Tags) -> dict[str, float]:
         "precision": precision_score(gold, predicted),
         "recall": recall_score(gold, predicted),
         "f1": f1_score(gold, predicted),
+        "macro_precision": precision_score(gold, predicted, average="macro", zero_division=0),
+        "macro_recall": recall_score(gold, predicted, average="macro", zero_division=0),
         "macro_f1": f1_score(gold, predicted, average="macro"),
         "example_count": len(gold),
     }
@@ -280,6 +283,12 @@ def test_a_type_that_is_predicted_and_never_gold_lowers_the_macro_average() -> N
     assert scores["entity_f1"] == pytest.approx(2 * 2 / (5 + 2))
 
 
+def test_the_micro_average_may_have_a_name_of_its_own() -> None:
+    metric = ClassPrecision(["A", "B"], micro="accuracy")
+    _, derive = metric.computations(output_names=["class_counts"])
+    assert {key.name for key in derive.keys} == {"accuracy", "macro_precision", "precision/A", "precision/B"}
+
+
 def test_a_model_of_other_types_is_an_error_that_names_both() -> None:
-    with pytest.raises(ValueError, match=r"counts entities as \[3, 3\].*types \['A', 'B'\].*\[2, 3\]"):
+    with pytest.raises(ValueError, match=r"counts classes as \[3, 3\].*classes \['A', 'B'\].*\[2, 3\]"):
         run_by_hand(np.zeros([3, 3]), ["A", "B"])

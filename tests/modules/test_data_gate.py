@@ -25,6 +25,7 @@ def gate(tmp_path: Path) -> Gate:
         arrived: dict[str, int],
         least: dict[str, int] | None = None,
         anomalies: dict[str, anomalies_pb2.Anomalies] | None = None,
+        schema_is_inferred: int = 1,
     ) -> int:
         manifest = tmp_path / "manifest.json"
         manifest.write_text(json.dumps({"staged": {"rows": staged}}))
@@ -36,7 +37,11 @@ def gate(tmp_path: Path) -> Gate:
         }
         rows = standard_artifacts.Integer()
         rows.uri = str(tmp_path / "rows")
-        settings = {"manifest": str(manifest), "min_rows": json.dumps(least or dict.fromkeys(staged, 1))}
+        settings = {
+            "manifest": str(manifest),
+            "min_rows": json.dumps(least or dict.fromkeys(staged, 1)),
+            "schema_is_inferred": schema_is_inferred,
+        }
         outputs: dict[str, list[ValueArtifact]] = {"rows": [rows]}
         DataGate.EXECUTOR_SPEC.executor_class(None).Do(inputs, outputs, settings)
         return int(outputs["rows"][0].read())
@@ -100,6 +105,20 @@ def test_anomalies_are_told_with_split_column_and_what_is_wrong(gate: Gate) -> N
     assert str(raised.value).split("\n")[1:] == [
         "  eval: column 'text': Column dropped: The feature was present in fewer examples than expected."
     ]
+
+
+def test_texts_that_the_training_split_lacks_break_a_reviewed_schema_alone(gate: Gate) -> None:
+    found = anomalies_of(text=("Unexpected string values", "new"), label=("Out-of-range values", "7"))
+    found.anomaly_info["text"].reason.add(type=anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES)
+    found.anomaly_info["label"].reason.add(type=anomalies_pb2.AnomalyInfo.INT_TYPE_BIG_INT)
+    counts = {"train": 70, "eval": 30}
+    with pytest.raises(DataError) as inferred:
+        gate(counts, counts, anomalies={"eval": found})
+    assert str(inferred.value).split("\n")[1:] == ["  eval: column 'label': Out-of-range values: 7"]
+    with pytest.raises(DataError, match="column 'text': Unexpected string values: new"):
+        gate(counts, counts, anomalies={"eval": found}, schema_is_inferred=0)
+    del found.anomaly_info["label"]
+    assert gate(counts, counts, anomalies={"eval": found}) == 100
 
 
 def test_everything_that_is_wrong_is_told_at_once(gate: Gate) -> None:

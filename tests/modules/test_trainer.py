@@ -15,7 +15,7 @@ from data.errors import UserError
 from modules import devices
 from modules.heads.head import Watch
 from modules.progress import ReportProgress
-from modules.trainer import _callbacks, run_fn
+from modules.trainer import _callbacks, keep_best, run_fn
 
 TRAINING = {
     "epochs": 1,
@@ -136,3 +136,40 @@ def test_early_stopping_and_best_weights_can_be_turned_off(patience: int | None,
     training = {"epochs": 2, "early_stopping_patience": patience}
     callbacks = _callbacks(str(tmp_path), 5, training, Watch("val_loss", "min"))
     assert any(isinstance(callback, tf_keras.callbacks.EarlyStopping) for callback in callbacks) == stops
+
+
+class Recorded(tf_keras.callbacks.Callback):
+    """Puts a validation metric of our own into the logs, and keeps the weight of each epoch."""
+
+    def __init__(self, values: list[float]):
+        super().__init__()
+        self.values, self.weights = values, []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
+        logs["val_f1"] = self.values[epoch]
+        self.weights.append(float(self.model.get_weights()[0][0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("values", "epochs", "kept", "told"),
+    [
+        ([0.0, 0.0, 0.0, 0.2, 0.1, 0.3], 5, 4, "stopped after epoch 5, epoch 4 was the best and is kept"),
+        ([0.5, 0.0, 0.6], 2, 1, "stopped after epoch 2, epoch 1 was the best and is kept"),
+        ([0.0, 0.0], 2, 2, "val_f1 was 0 in every epoch: the last one's weights are kept"),
+        ([0.1, 0.2], 2, 2, None),
+    ],
+)
+def test_the_best_epoch_is_kept_and_one_in_which_nothing_is_right_yet_is_none(
+    values: list[float], epochs: int, kept: int, told: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(1,))])
+    model.compile(tf_keras.optimizers.SGD(0.01), "mse")
+    recorded = Recorded(values)
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        callbacks = [recorded, keep_best(Watch("val_f1", "max"), 1)]
+        model.fit(np.ones([4, 1]), np.full([4, 1], 9.0), epochs=len(values), callbacks=callbacks, verbose=0)
+    assert len(recorded.weights) == epochs
+    assert float(model.get_weights()[0][0, 0]) == recorded.weights[kept - 1]
+    notes = [record.__dict__["progress"]["note"] for record in caplog.records if record.name == "tfx_bert.progress"]
+    assert notes == ([] if told is None else [told])

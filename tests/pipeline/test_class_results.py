@@ -84,7 +84,7 @@ def test_each_class_is_a_row_with_its_own_precision_recall_f1_and_number(evaluat
     assert list(slices) == ["label [middle]", "label high", "label low", "label never"]
     found = precision_recall_fscore_support(rows.gold, rows.candidate, labels=range(4), zero_division=0)
     for name, precision, recall, f1, number in zip(LABELS, *found, strict=True):
-        expected = {"precision": precision, "recall": recall, "f1": f1, "example_count": number}
+        expected = {"precision": precision, "recall": recall, "f1": f1, "gold": number}
         row = slices[f"label {name}"]
         assert {key: row[key] for key in expected} == pytest.approx(expected)
 

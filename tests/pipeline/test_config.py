@@ -387,7 +387,7 @@ def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
 
 def test_a_section_that_is_no_mapping_is_told(tmp_path: Path) -> None:
     [problem] = problems(write(tmp_path, training=3))
-    assert problem.startswith("training is 3: it should be a valid dictionary")
+    assert problem.startswith("training is 3: it should be a mapping, such as {key: value}")
 
 
 def test_a_configuration_cannot_be_changed_once_it_is_read(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_what_is_counted_at_the_threshold_reads_the_decision_and_the_rest_the_sc
 def test_several_classes_are_judged_by_counts_under_their_names() -> None:
     config = built(task=MULTICLASS, least={"micro_f1": 0.7}, max_drop={}, slices=["label"])
     for model in config.model_specs:
-        assert dict(model.label_keys) == {"probabilities": "mood", "decision": "mood"}
+        assert dict(model.label_keys) == {"probabilities": "label_index", "decision": "label_index"}
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["label"]]
     counts, *others = config.metrics_specs
     assert list(counts.output_names) == ["class_counts"]
