@@ -74,7 +74,7 @@ def test_sentences_are_learned_by_heart_and_their_entities_measured_by_type(enti
     begun = [tag[2:] for row in _read(SAMPLES / "entities.csv") for tag in row["tags"].split() if tag[0] == "B"]
     for kind in ("organisation", "person", "place"):
         row = slices[f"type {kind}"]
-        assert row["example_count"] == begun.count(kind)
+        assert row["gold"] == begun.count(kind)
         assert 2 / row["f1"] == pytest.approx(1 / row["precision"] + 1 / row["recall"])
         assert f"type {kind}" in ran.stdout
     assert sum(row["example_count"] for name, row in slices.items() if name.startswith("length_bucket")) == 320
@@ -228,10 +228,10 @@ def test_labels_are_those_of_the_data_and_each_has_its_row_and_its_slice(kinds: 
     truths = [int(row["label"]) for row in _read(next(house.root.glob("staged/*/eval/rows.csv")))]
     assert [row["slice"] for row in run["slices"]] == ["label manner", "label other", "label thing"]
     for index, row in enumerate(run["slices"]):
-        assert row["example_count"] == truths.count(index)
+        assert row["gold"] == truths.count(index)
         assert row["accuracy"] == pytest.approx(row["recall"]), "of one label's rows, the right ones are its recall"
         assert row["slice"] in ran.stdout
-    right = sum(row["recall"] * row["example_count"] for row in run["slices"])
+    right = sum(row["recall"] * row["gold"] for row in run["slices"])
     assert run["metrics"]["accuracy"] == pytest.approx(right / len(truths))
     assert sum(mistake["rows"] for mistake in run["confusion"]) == round(len(truths) - right)
     assert "most frequent mistakes" in ran.stdout
