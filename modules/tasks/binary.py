@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
-
-from modules.tasks.classification import TextClassification
-from modules.tasks.task import Answer, TaskOptions
+from modules.tasks.classification import TextClassification, ThresholdOptions
+from modules.tasks.task import Answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,23 +14,6 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
-
-
-class BinaryOptions(TaskOptions):
-    """How the decision threshold is chosen on the held-out part of the training split."""
-
-    threshold_goal: Literal["best_f1", "precision_at_recall", "recall_at_precision"] = "best_f1"
-    threshold_target: float | None = Field(
-        None, gt=0, lt=1, description="the recall (or precision) to keep; none for best_f1"
-    )
-
-    @model_validator(mode="after")
-    def _target_fits_goal(self) -> BinaryOptions:
-        if (self.threshold_goal == "best_f1") != (self.threshold_target is None):
-            raise ValueError(
-                "threshold_target is needed for precision_at_recall and recall_at_precision, and for them alone"
-            )
-        return self
 
 
 class Binary(TextClassification):
@@ -48,8 +29,8 @@ class Binary(TextClassification):
     labels_must_be_given = True
     usual_epochs = 2
     score = "probability"
-    Options = BinaryOptions
-    options: BinaryOptions
+    Options = ThresholdOptions
+    options: ThresholdOptions
 
     def problems(self) -> list[str]:
         if self.labels is None:
@@ -73,6 +54,10 @@ class Binary(TextClassification):
         assert self.labels is not None
         return BinaryHead(self.labels, goal=self.options.threshold_goal, target=self.options.threshold_target)
 
+    def label_keys(self) -> dict[str, str]:
+        """The staged label is the class's index."""
+        return {self.score: self.columns["label"], self.decision: self.columns["label"]}
+
     def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
         """Precision, recall, F1 and accuracy read the output `decision`: those at the model's own threshold."""
         from modules.tasks.gates import Gates
@@ -95,9 +80,6 @@ class Binary(TextClassification):
             gates.metric("ConfusionMatrixAtThresholds", "confusion", thresholds=[0.5]),
         ]
         return [gates.spec(self.score, of_score), gates.spec(self.decision, of_decision)]
-
-    def answers(self, outputs: Mapping[str, Any]) -> list[Answer]:
-        return [self.answer(*pair) for pair in zip(outputs["label"], outputs["probability"].tolist(), strict=True)]
 
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from modules.tasks.classification import TextClassification
-from modules.tasks.task import Answer, TaskOptions
+from modules.tasks.classification import TextClassification, ThresholdOptions
+from modules.tasks.task import Answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from modules.heads.head import Head
 
 
-class MulticlassOptions(TaskOptions):
+class MulticlassOptions(ThresholdOptions):
     """How a class is chosen from the probabilities."""
 
     decision: Literal["most_probable", "one_vs_rest"] = Field(
@@ -26,17 +26,9 @@ class MulticlassOptions(TaskOptions):
         description="one_vs_rest: a threshold for each class against all others, chosen on the held-out part of the "
         "training split; the class whose probability is furthest over its threshold is given",
     )
-    threshold_goal: Literal["best_f1", "precision_at_recall", "recall_at_precision"] = "best_f1"
-    threshold_target: float | None = Field(
-        None, gt=0, lt=1, description="the recall (or precision) to keep; none for best_f1"
-    )
 
     @model_validator(mode="after")
-    def _target_fits_goal(self) -> MulticlassOptions:
-        if (self.threshold_goal == "best_f1") != (self.threshold_target is None):
-            raise ValueError(
-                "threshold_target is needed for precision_at_recall and recall_at_precision, and for them alone"
-            )
+    def _goal_fits_decision(self) -> MulticlassOptions:
         if self.decision == "most_probable" and self.threshold_goal != "best_f1":
             raise ValueError("threshold_goal is for decision: one_vs_rest")
         return self
@@ -94,9 +86,6 @@ class Multiclass(TextClassification):
     def label_keys(self) -> dict[str, str]:
         """A feature that the model makes: slices by `label` would hide a column of that name."""
         return {self.score: "label_index", self.decision: "label_index"}
-
-    def answers(self, outputs: Mapping[str, Any]) -> list[Answer]:
-        return [self.answer(*pair) for pair in zip(outputs["label"], outputs["probability"].tolist(), strict=True)]
 
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()
