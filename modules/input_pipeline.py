@@ -38,6 +38,11 @@ def holdout_rows(files: Sequence[str], spec: dict[str, Any], head: Head, holdout
     return Rows(files, spec, head, 0, round(holdout_fraction * HOLDOUT_BUCKETS))
 
 
+def all_rows(files: Sequence[str], spec: dict[str, Any], head: Head) -> Rows:
+    """All rows of a split."""
+    return Rows(files, spec, head, 0, HOLDOUT_BUCKETS)
+
+
 def survey(rows: Rows) -> dict[str, np.ndarray]:
     """The dense features of all selected training rows, [rows] each, `num_tokens` among them, in one pass."""
     found: dict[str, list[np.ndarray]] = {"num_tokens": []}
@@ -60,14 +65,25 @@ def number_of_batches(lengths: np.ndarray, boundaries: Sequence[int], batch_size
     return int(np.ceil(in_bucket / batch_size).sum())
 
 
-def batches(rows: Rows, boundaries: Sequence[int], batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+def batches(
+    rows: Rows,
+    boundaries: Sequence[int],
+    batch_size: int,
+    *,
+    shuffle_seed: int | None = None,
+    most: int | None = None,
+) -> tf.data.Dataset:
     """Batches of rows of similar length, padded to the batch's longest row; shuffled anew in each epoch with a seed.
+
+    `most`: the first so many rows alone.
 
     Returns:
       What the head's `to_model` makes of each batch: inputs and targets.
     """
     # A row of a ragged batch counts as ragged still, which padding refuses; inside a map it is a plain tensor.
     dataset = _read(rows).unbatch().map(lambda row: {name: tf.identity(value) for name, value in row.items()})
+    if most is not None:
+        dataset = dataset.take(most)
     if shuffle_seed is not None:
         dataset = dataset.shuffle(SHUFFLE_ROWS, seed=shuffle_seed)
     padding = {

@@ -10,7 +10,13 @@ import tensorflow as tf
 
 from modules.raw_features import dense
 
+Batch = dict[str, tf.Tensor]
+Forward = Callable[[Batch], tf.Tensor]
+"""A trained model without dropout: a batch of its inputs to its scores, [rows, ...]."""
+
+CLASSIFY, REGRESS = "classify", "regress"
 CHUNK_ROWS = 32
+PADDING_STEP = 8
 
 
 class ServingParts(NamedTuple):
@@ -32,6 +38,22 @@ class ServingParts(NamedTuple):
     length_buckets: Sequence[int]
 
 
+class Plan(NamedTuple):
+    """How texts are scored: in rows (a text, or a window of one), a chunk of them at a time.
+
+    lengths: [rows]. inputs: indices <int32>[chunk] of rows to the model's inputs. outcome: the model's scores of these
+    rows, whose second axis may be longer than it has to be, and the indices to what is kept of them, [n, ...] each.
+    specs: of what is kept, [None, ...]. outputs: what was kept of all rows, concatenated in an order, and that order
+    <int32>[rows], to the outputs.
+    """
+
+    lengths: tf.Tensor
+    inputs: Callable[[tf.Tensor], Batch]
+    outcome: Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]
+    specs: Sequence[tf.TensorSpec]
+    outputs: Callable[[Sequence[tf.Tensor], tf.Tensor], Any]
+
+
 class ServingModel(tf.Module):
     """Raw text to answers, with the tokenization of Transform's graph; each task has its own.
 
@@ -39,18 +61,36 @@ class ServingModel(tf.Module):
     two more copies of all weights.
     """
 
+    scores: tf.TensorSpec
+    """What the model's function gives, [rows, ...], under the name `scores`."""
+
+    class_names: Sequence[str] = ()
+    """What TF Serving's Classify call calls the scores; none where the answers are no classes."""
+
     extra_roles: ClassVar[Mapping[str, str | int]] = {}
     """Roles that are read from examples beside the inputs, and what they are where an example has none."""
 
-    def __init__(self, parts: ServingParts):
+    def __init__(self, parts: ServingParts, forward: Forward):
         super().__init__()
         self.weights = list(parts.variables)
         self.transform = parts.transform
         self._parts = parts
+        self._forward = forward
 
     @abstractmethod
+    def plan(self, texts: dict[str, tf.Tensor]) -> Plan:
+        """How the inputs by role, <string>[batch] each, are scored and become the outputs, [batch, ...] each."""
+
     def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The inputs by role, <string>[batch] each, to the outputs, [batch, ...] each."""
+        return self.carry_out(self.plan(texts))
+
+    def carry_out(self, plan: Plan) -> Any:
+        """Scores the plan's rows in chunks and gives its outputs."""
+        kept, order = in_chunks(
+            plan.lengths, lambda chunk: plan.outcome(self._forward(plan.inputs(chunk)), chunk), plan.specs
+        )
+        return plan.outputs(kept, order)
 
     def answer_examples(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The same for the columns of examples, with what only Evaluator reads."""
@@ -64,12 +104,38 @@ class ServingModel(tf.Module):
         first = tf.strings.lower(words[:, :1].to_tensor("(none)", shape=[None, 1]), encoding="utf-8")
         return {"length_bucket": tf.gather(tf.constant(bucket_names(boundaries)), bucket)[:, None], "first_word": first}
 
+    def split_signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
+        """`answer` without the model in its middle, for an engine that scores by itself; two signatures, traced.
+
+        encode: the inputs by role <string>[batch] to the model's inputs for all rows at once, [rows, n] padded to
+          multiples of 8.
+        decode: the inputs by role and `scores` <float32>[rows, ...] to the answers.
+        """
+        inputs = self._parts.inputs
+        texts = [tf.TensorSpec([None], tf.string, name=role) for role in inputs]
+
+        def encode(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+            plan = self.plan(dict(zip(inputs, values, strict=True)))
+            return {name: _padded(value) for name, value in plan.inputs(tf.range(tf.size(plan.lengths))).items()}
+
+        def decode(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+            *of_texts, scores = values
+            plan = self.plan(dict(zip(inputs, of_texts, strict=True)))
+            rows = tf.range(tf.size(plan.lengths))
+            return plan.outputs(plan.outcome(scores, rows), rows)
+
+        return {
+            "encode": tf.function(encode, input_signature=texts),
+            "decode": tf.function(decode, input_signature=[*texts, self.scores]),
+        }
+
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
-        """The three signatures by name, traced.
+        """The signatures by name, traced.
 
         serving_default: the inputs by role <string>[batch] to the answers.
         serve_examples: serialized tf.Examples <string>[batch] to the same and what Evaluator reads.
         slice_features: serialized tf.Examples <string>[batch] to length_bucket, first_word and the task's own.
+        classify: where there are class_names, see `class_outputs`; modules.export makes it two, classify and regress.
         """
         examples = tf.TensorSpec([None], tf.string, name="examples")
         inputs = self._parts.inputs
@@ -86,7 +152,24 @@ class ServingModel(tf.Module):
             "slice_features": tf.function(
                 lambda examples: self.slice_features(self._columns_of(examples)), input_signature=[examples]
             ),
+            **({CLASSIFY: self._classify()} if self.class_names else {}),
         }
+
+    def class_outputs(self, answer: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Of the answers, what TF Serving's Classify call gives, scores <float32>[batch, classes] for class_names.
+
+        And what its Regress call gives, outputs <float32>[batch], where the task has one number to tell.
+        """
+        raise NotImplementedError
+
+    def _classify(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """Serialized tf.Examples <string>[batch] to classes <string>[batch, classes], scores, and perhaps outputs."""
+
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = self.class_outputs(self.answer(self._columns_of(inputs)))
+            return {"classes": tf.tile(tf.constant([self.class_names]), [tf.shape(inputs)[0], 1]), **outputs}
+
+        return tf.function(classify, input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
 
     def transformed(self, columns: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """What Transform's graph makes of columns <string>[batch] given by role."""
@@ -114,6 +197,13 @@ class ServingModel(tf.Module):
             with tf.control_dependencies(complete):
                 columns[role] = dense(value, "")
         return columns
+
+
+def _padded(values: tf.Tensor) -> tf.Tensor:
+    """[rows, n] with zeros up to the next multiple of PADDING_STEP, and at least one."""
+    n = tf.shape(values)[1]
+    to = tf.maximum((n + PADDING_STEP - 1) // PADDING_STEP, 1) * PADDING_STEP
+    return tf.pad(values, [[0, 0], [0, to - n]])
 
 
 def in_chunks(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -15,14 +14,15 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from data.errors import UserError
 from modules import devices, input_pipeline
 from modules.encoder import load_encoder
-from modules.heads.head import Forward, Head, Watch, inference
+from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
+from modules.heads.head import Head, Watch, inference
 from modules.optimizer import adamw
 from modules.progress import ReportProgress, tell
-from modules.serving_model import ServingParts
 from modules.tasks import task_from
-from modules.tasks.task import Task
 
 RECORD = "training.json"
+# Rows of the eval split on which the exported model is compared with the trained one.
+COMPARED_ROWS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +40,14 @@ class Settings:
     max_seq_length: int
     length_buckets: list[int]
     training: dict[str, Any]
+    export: dict[str, Any]
 
 
 def run_fn(fn_args: FnArgs) -> None:
     """Trains on the training split, takes decisions on its held-out part, and exports.
 
     Writes the SavedModel to fn_args.serving_model_dir; TensorBoard logs and training.json (fit_seconds, history, the
-    decision) to fn_args.model_run_dir.
+    decision, how the exported model compares with the trained one) to fn_args.model_run_dir.
 
     Raises:
       UserError: where the held-out part is not enough, or a setting does not fit the machine.
@@ -92,54 +93,29 @@ def run_fn(fn_args: FnArgs) -> None:
 
     forward = inference(model)
     decision = head.decide(model, forward, input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]))
-    parts = serving_parts(model, transform_output, task, settings.length_buckets)
-    export(model, forward, head, task, decision["facts"], parts, fn_args.serving_model_dir)
+    eval_rows = input_pipeline.all_rows(fn_args.eval_files, source[1], head)
+    exported = export(
+        model,
+        forward,
+        head,
+        task,
+        decision["facts"],
+        serving_parts(model, transform_output, task, settings.length_buckets),
+        sample_of(input_pipeline.batches(eval_rows, boundaries, training["batch_size"], most=COMPARED_ROWS), forward),
+        ExportSettings(**settings.export),
+        fn_args.serving_model_dir,
+        rounding=ROUNDING if training["mixed_precision"] == "none" else HALF_PRECISION_ROUNDING,
+    )
     record = {
         "fit_seconds": fit_seconds,
         "rows": len(lengths),
         "steps_per_epoch": steps,
         "history": {name: [float(v) for v in values] for name, values in history.history.items()},
+        "export": exported,
         **decision,
     }
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     Path(fn_args.model_run_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
-
-
-def serving_parts(
-    model: tf_keras.Model, transform_output: tft.TFTransformOutput, task: Task, length_buckets: list[int]
-) -> ServingParts:
-    """What the exported model takes over from Transform and the task."""
-    raw = transform_output.raw_feature_spec()
-    return ServingParts(
-        variables=model.variables,
-        transform=transform_output.transform_features_layer(),
-        raw_features={role: raw[column] for role, column in task.columns.items() if column in raw},
-        columns=task.columns,
-        inputs=task.inputs,
-        example_roles=task.example_roles or task.inputs,
-        text=task.text,
-        length_buckets=length_buckets,
-    )
-
-
-def export(
-    model: tf_keras.Model,
-    forward: Forward,
-    head: Head,
-    task: Task,
-    facts: Mapping[str, Any],
-    parts: ServingParts,
-    folder: str,
-) -> None:
-    """Writes the SavedModel with its signatures; the task and what was decided are also in assets.extra/model.json.
-
-    `forward` is `inference(model)`.
-    """
-    serving = head.serving(model, forward, facts, parts)
-    tf.saved_model.save(serving, folder, signatures=serving.signatures())
-    extra = Path(folder, "assets.extra")
-    extra.mkdir(exist_ok=True)
-    (extra / "model.json").write_text(json.dumps({**task.spec(), **facts}), encoding="utf-8")
 
 
 def _check_holdout(head: Head, holdout: Mapping[str, Any], training: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,9 @@ import tf_keras
 
 from data.errors import UserError
 from modules.classifier import build_classifier
-from modules.heads.head import Batch, Forward, Head, Watch
+from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
-from modules.serving_model import ServingModel, ServingParts, in_chunks, in_rows
+from modules.serving_model import Batch, Forward, Plan, ServingModel, ServingParts, in_rows
 from modules.threshold import choose_threshold
 
 
@@ -66,6 +67,11 @@ class BinaryHead(Head):
         choice = choose_threshold(labels[:, 0], probabilities[:, 0], self._goal, self._target)
         return {"facts": {"threshold": choice.threshold}, "threshold": choice._asdict()}
 
+    def judged(
+        self, model: tf_keras.Model, facts: Mapping[str, Any], scores: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[Any, Any]:
+        return scores, scores >= facts["threshold"]
+
     def serving(
         self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
     ) -> ServingModel:
@@ -114,6 +120,11 @@ class MulticlassHead(Head):
             )
         return {"facts": {"thresholds": [c["threshold"] for c in chosen.values()]}, "thresholds": chosen}
 
+    def judged(
+        self, model: tf_keras.Model, facts: Mapping[str, Any], scores: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[Any, Any]:
+        return scores, chosen_class(scores, facts["thresholds"])
+
     def serving(
         self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
     ) -> ServingModel:
@@ -124,20 +135,31 @@ class _ClassifierServing(ServingModel):
     """Scores texts."""
 
     def __init__(self, parts: ServingParts, forward: Forward, labels: Sequence[str], classes: int):
-        super().__init__(parts)
-        self._forward, self._labels, self._classes = forward, list(labels), classes
+        super().__init__(parts, forward)
+        self._labels = self.class_names = list(labels)
+        self.scores = tf.TensorSpec([None, classes], tf.float32, name="scores")
 
-    def _probabilities(self, text: tf.Tensor) -> tf.Tensor:
-        """`text` <string>[batch] to <float32>[batch, classes]."""
-        ids = self.transformed({"text": text})["input_word_ids"]
-        lengths = ids.row_lengths()
+    @abstractmethod
+    def outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The model's probabilities <float32>[batch, classes] to the outputs."""
 
-        def score(chunk: tf.Tensor) -> list[tf.Tensor]:
+    def plan(self, texts: dict[str, tf.Tensor]) -> Plan:
+        ids = self.transformed({"text": texts["text"]})["input_word_ids"]
+
+        def inputs(chunk: tf.Tensor) -> Batch:
             part = tf.gather(ids, chunk)
-            return [self._forward(pad_inputs(part.to_tensor(), part.row_lengths()))]
+            return pad_inputs(part.to_tensor(), part.row_lengths())
 
-        [probabilities], order = in_chunks(lengths, score, [tf.TensorSpec([None, self._classes], tf.float32)])
-        return in_rows(probabilities, order)
+        return Plan(
+            ids.row_lengths(),
+            inputs,
+            lambda probabilities, chunk: [probabilities],
+            [self.scores],
+            lambda kept, order: self.outputs(in_rows(kept[0], order)),
+        )
+
+    def class_outputs(self, answer: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"scores": answer["probabilities"]}
 
 
 class BinaryServing(_ClassifierServing):
@@ -147,8 +169,8 @@ class BinaryServing(_ClassifierServing):
         super().__init__(parts, forward, labels, 1)
         self._threshold = threshold
 
-    def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        probability = self._probabilities(texts["text"])[:, 0]
+    def outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        probability = probabilities[:, 0]
         positive = tf.cast(probability >= self._threshold, tf.int32)
         return {
             "label": tf.gather(tf.constant(self._labels), positive),
@@ -162,6 +184,10 @@ class BinaryServing(_ClassifierServing):
         answer = super().answer_examples(columns)
         return {**answer, "decision": tf.cast(answer["probability"] >= self._threshold, tf.float32)}
 
+    def class_outputs(self, answer: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Also outputs: the probability of the positive class."""
+        return {**super().class_outputs(answer), "outputs": answer["probability"]}
+
 
 class MulticlassServing(_ClassifierServing):
     """Text to label <string>[batch], its probability, probabilities <float32>[batch, classes] in the labels' order."""
@@ -174,9 +200,8 @@ class MulticlassServing(_ClassifierServing):
         super().__init__(parts, forward, labels, len(labels))
         self._thresholds = thresholds
 
-    def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        probabilities = self._probabilities(texts["text"])
-        chosen = self._chosen(probabilities)
+    def outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        chosen = chosen_class(probabilities, self._thresholds)
         return {
             "label": tf.gather(tf.constant(self._labels), chosen),
             "probability": tf.gather(probabilities, chosen, axis=1, batch_dims=1),
@@ -189,8 +214,8 @@ class MulticlassServing(_ClassifierServing):
         And `class_counts` <float32>[batch, classes, 3], of modules.class_metrics.
         """
         answer = super().answer_examples(columns)
-        decision = tf.one_hot(self._chosen(answer["probabilities"]), self._classes)
-        gold = tf.one_hot(columns["label"], self._classes)
+        decision = tf.one_hot(chosen_class(answer["probabilities"], self._thresholds), len(self._labels))
+        gold = tf.one_hot(columns["label"], len(self._labels))
         counts = tf.stack([decision, gold, decision * gold], axis=2)
         return {**answer, "decision": decision, "class_counts": counts}
 
@@ -205,11 +230,15 @@ class MulticlassServing(_ClassifierServing):
         label = {"label": tf.gather(names, index)[:, None], "label_index": columns["label"][:, None]}
         return {**super().slice_features(columns), **label}
 
-    def _chosen(self, probabilities: tf.Tensor) -> tf.Tensor:
-        """The class that is furthest over its threshold, by ratio; the most probable one without thresholds."""
-        if self._thresholds is not None:
-            probabilities = probabilities / tf.maximum(tf.constant(self._thresholds, tf.float32), 1e-6)
-        return tf.argmax(probabilities, axis=1)
+
+def chosen_class(probabilities: tf.Tensor, thresholds: Sequence[float] | None) -> tf.Tensor:
+    """The class that is furthest over its threshold, by ratio; the most probable one without thresholds.
+
+    `probabilities` <float32>[batch, classes] to <int64>[batch].
+    """
+    if thresholds is not None:
+        probabilities = probabilities / tf.maximum(tf.constant(thresholds, tf.float32), 1e-6)
+    return tf.argmax(probabilities, axis=1)
 
 
 def scored(forward: Forward, holdout: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from modules.entities import bio_tags, entities_of, entity_counts, entity_texts, tag_ids
-from modules.heads.head import Forward
 from modules.input_pipeline import pad_inputs
 from modules.offsets import split_words
-from modules.serving_model import ServingModel, ServingParts, in_chunks
+from modules.serving_model import Batch, Forward, Plan, ServingModel, ServingParts
 from modules.word_preprocessing import split
 from modules.word_windows import WordWindows
 
@@ -37,14 +36,19 @@ class EntityServing(ServingModel):
         windows: Callable[[tf.RaggedTensor, tf.RaggedTensor], WordWindows],
         types: Sequence[str],
     ):
-        super().__init__(parts)
-        self._forward, self._decoder, self._marginals, self._windows = forward, decoder, marginals, windows
+        super().__init__(parts, forward)
+        self._decoder, self._marginals, self._windows = decoder, marginals, windows
         self._types = list(types)
+        self.scores = tf.TensorSpec([None, None, len(bio_tags(types))], tf.float32, name="scores")
 
-    def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def plan(self, texts: dict[str, tf.Tensor]) -> Plan:
         words = split_words(texts["text"])
-        tags, scores = self._tags(tf.strings.reduce_join(words.text, axis=1, separator=" "))
-        return self._outputs(texts["text"], words.starts, words.ends, tags, scores)
+        of_tags = self._plan_tags(tf.strings.reduce_join(words.text, axis=1, separator=" "))
+
+        def outputs(kept: Sequence[tf.Tensor], order: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._outputs(texts["text"], words.starts, words.ends, *of_tags.outputs(kept, order))
+
+        return of_tags._replace(outputs=outputs)
 
     def answer_examples(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The words are those of the example; also `entity_counts`, see modules.entities."""
@@ -54,35 +58,41 @@ class EntityServing(ServingModel):
         # In the text that single spaces make of the words.
         ends = words.with_values(lengths + 1)
         ends = ends.with_values(tf.cumsum(ends.values) - tf.repeat(_before(ends), ends.row_lengths()) - 1)
-        tags, scores = self._tags(tokens)
+        tags, scores = self.carry_out(self._plan_tags(tokens))
         gold = tag_ids(split(columns["tags"]), self._types)
         return {
             **self._outputs(tokens, ends.with_values(ends.values - lengths), ends, tags, scores),
             "entity_counts": entity_counts(tf.cast(gold, tf.int32), tags, len(self._types)),
         }
 
-    def _tags(self, tokens: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Tag ids <int32> and their probabilities <float32> [batch, (words)]."""
+    def _plan_tags(self, tokens: tf.Tensor) -> Plan:
+        """Its outputs are tag ids <int32> and their probabilities <float32> [batch, (words)]."""
         features = self.transformed({"tokens": tokens})
         first = features["first_pieces"]
         windows = self._windows(features["piece_ids"], first)
 
-        def score(chunk: tf.Tensor) -> list[tf.Tensor]:
+        def inputs(chunk: tf.Tensor) -> Batch:
             ids, positions = tf.gather(windows.ids, chunk), tf.gather(windows.positions, chunk)
-            inputs = pad_inputs(ids.to_tensor(), ids.row_lengths())
-            scores = self._forward({**inputs, "word_positions": tf.cast(positions.to_tensor(), tf.int32)})
-            return [tf.RaggedTensor.from_tensor(scores, lengths=positions.row_lengths()).values]
+            padded = pad_inputs(ids.to_tensor(), ids.row_lengths())
+            return {**padded, "word_positions": tf.cast(positions.to_tensor(), tf.int32)}
+
+        def outcome(scores: tf.Tensor, chunk: tf.Tensor) -> list[tf.Tensor]:
+            words = tf.gather(windows.positions.row_lengths(), chunk)
+            return [tf.RaggedTensor.from_tensor(scores, lengths=words).values]
+
+        def outputs(kept: Sequence[tf.Tensor], order: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+            by_window = tf.RaggedTensor.from_row_lengths(kept[0], tf.gather(windows.positions.row_lengths(), order))
+            # One after the other, the words of a text's windows are the text's words.
+            by_text = first.with_values(tf.gather(by_window, tf.argsort(order)).values)
+            lengths = tf.cast(first.row_lengths(), tf.int32)
+            padded = by_text.to_tensor(shape=[None, None, spec.shape[1]])
+            tags = self._decoder(padded, lengths)
+            probability = tf.gather(self._marginals(padded, lengths), tags, axis=2, batch_dims=2)
+            of_tags, of_scores = (tf.RaggedTensor.from_tensor(v, lengths=lengths) for v in (tags, probability))
+            return of_tags, of_scores
 
         spec = tf.TensorSpec([None, len(bio_tags(self._types))], tf.float32)
-        [scores], order = in_chunks(windows.ids.row_lengths(), score, [spec])
-        by_window = tf.RaggedTensor.from_row_lengths(scores, tf.gather(windows.positions.row_lengths(), order))
-        # One after the other, the words of a text's windows are the text's words.
-        by_text = first.with_values(tf.gather(by_window, tf.argsort(order)).values)
-        lengths = tf.cast(first.row_lengths(), tf.int32)
-        padded = by_text.to_tensor(shape=[None, None, spec.shape[1]])
-        tags = self._decoder(padded, lengths)
-        probability = tf.gather(self._marginals(padded, lengths), tags, axis=2, batch_dims=2)
-        return tuple(tf.RaggedTensor.from_tensor(values, lengths=lengths) for values in (tags, probability))
+        return Plan(windows.ids.row_lengths(), inputs, outcome, [spec], outputs)
 
     def _outputs(
         self,

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from modules.serving_model import ServingModel, ServingParts
-
-Batch = dict[str, tf.Tensor]
-Forward = Callable[[Batch], tf.Tensor]
-"""A model without dropout, traced once for batches of any shape."""
+from modules.serving_model import Batch, Forward, ServingModel, ServingParts
 
 
 class Watch(NamedTuple):
@@ -75,14 +71,23 @@ class Head(ABC):
         return {"facts": {}}
 
     @abstractmethod
+    def judged(
+        self, model: tf_keras.Model, facts: Mapping[str, Any], scores: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[Any, Any]:
+        """What the model's scores of a batch say, to compare two engines by: probabilities, and decisions.
+
+        Arrays of any shapes, padding left out; `facts` and `targets` are of `decide` and `to_model`.
+        """
+
+    @abstractmethod
     def serving(
         self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
     ) -> ServingModel:
         """The module to export."""
 
 
-def inference(model: tf_keras.Model) -> Forward:
-    """The model without dropout, traced once for batches of any shape."""
+def inference(model: tf_keras.Model) -> Any:
+    """The model without dropout as a Forward, a tf.function traced once for batches of any shape."""
     spec = {
         name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -13,9 +13,9 @@ from modules.answer_spans import Spans as WindowSpans
 from modules.answer_windows import AnswerWindows, answer_targets, answer_windows, training_windows
 from modules.classifier import encoder_inputs
 from modules.encoder import INPUT_NAMES
-from modules.heads.head import Batch, Forward, Head, Watch
+from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
-from modules.serving_model import ServingModel, ServingParts, in_chunks, in_rows
+from modules.serving_model import Batch, Forward, Plan, ServingModel, ServingParts, in_rows
 
 MASKED = -1e9
 
@@ -98,6 +98,12 @@ class QuestionAnsweringHead(Head):
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
         return [SpanF1()]
 
+    def judged(
+        self, model: tf_keras.Model, facts: Mapping[str, Any], scores: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[Any, Any]:
+        """Of each window, the probabilities of the tokens to be the answer's start and end, and the likeliest two."""
+        return tf.nn.softmax(scores, axis=1), tf.argmax(scores, axis=1)
+
     def serving(
         self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
     ) -> ServingModel:
@@ -109,7 +115,7 @@ class Masked(tf_keras.layers.Layer):
 
     def call(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """`scores` <float32>[batch, tokens, 2], `mask` <bool>[batch, tokens]."""
-        return tf.where(mask[:, :, None], scores, MASKED)
+        return tf.where(tf.expand_dims(mask, 2), scores, MASKED)
 
 
 class SpanF1(tf_keras.metrics.Metric):
@@ -152,14 +158,41 @@ class AnswerServing(ServingModel):
     exclusive (-1); score <float32>, the probability of the answer against having none (its own, where none is given).
     """
 
-    def __init__(self, parts: ServingParts, forward: Forward, reading: Reading):
-        super().__init__(parts)
-        self._forward, self._reading = forward, reading
+    scores = tf.TensorSpec([None, None, 2], tf.float32, name="scores")
 
-    def answer(self, texts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def __init__(self, parts: ServingParts, forward: Forward, reading: Reading):
+        super().__init__(parts, forward)
+        self._reading = reading
+
+    def plan(self, texts: dict[str, tf.Tensor]) -> Plan:
         features = self.transformed(texts)
         windows = self._reading.windows(features["question_ids"], features["context_ids"])
-        best = merge_windows(self._spans(windows), windows.row, tf.shape(texts["context"])[0])
+
+        def inputs(chunk: tf.Tensor) -> Batch:
+            ids, types = tf.gather(windows.ids, chunk), tf.gather(windows.type_ids, chunk)
+            context_at, chunk_length = tf.gather(windows.context_at, chunk), tf.gather(windows.chunk_length, chunk)
+            return _inputs(ids.to_tensor(), ids.row_lengths(), types.to_tensor(), context_at, chunk_length)
+
+        def outcome(scores: tf.Tensor, chunk: tf.Tensor) -> list[tf.Tensor]:
+            spans = best_spans(
+                scores[:, :, 0],
+                scores[:, :, 1],
+                *(tf.gather(part, chunk) for part in (windows.context_at, windows.chunk_start, windows.chunk_length)),
+                max_answer_length=self._reading.max_answer_length,
+            )
+            return list(spans)
+
+        def outputs(kept: Sequence[tf.Tensor], order: tf.Tensor) -> dict[str, tf.Tensor]:
+            spans = WindowSpans(*(in_rows(part, order) for part in kept))
+            return self._outputs(texts["context"], features, windows, spans)
+
+        specs = [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int64, tf.int64, tf.float32)]
+        return Plan(windows.ids.row_lengths(), inputs, outcome, specs, outputs)
+
+    def _outputs(
+        self, context: tf.Tensor, features: Mapping[str, Any], windows: AnswerWindows, spans: WindowSpans
+    ) -> dict[str, tf.Tensor]:
+        best = merge_windows(spans, windows.row, tf.shape(context)[0])
         answered = best.first >= 0
         if self._reading.no_answer is not None:
             answered &= best.score >= self._reading.no_answer
@@ -167,30 +200,6 @@ class AnswerServing(ServingModel):
             feature.with_values(tf.cast(feature.values, tf.int32))
             for feature in (features["context_starts"], features["context_ends"])
         )
-        text, start, end = answer_texts(texts["context"], starts, ends, best.first, best.last, answered)
+        text, start, end = answer_texts(context, starts, ends, best.first, best.last, answered)
         probability = tf.sigmoid(best.score)
         return {"answer": text, "start": start, "end": end, "score": tf.where(answered, probability, 1 - probability)}
-
-    def _spans(self, windows: AnswerWindows) -> WindowSpans:
-        def score(chunk: tf.Tensor) -> list[tf.Tensor]:
-            ids, types = tf.gather(windows.ids, chunk), tf.gather(windows.type_ids, chunk)
-            context_at, chunk_start, chunk_length = (
-                tf.gather(part, chunk) for part in (windows.context_at, windows.chunk_start, windows.chunk_length)
-            )
-            scores = self._forward(
-                _inputs(ids.to_tensor(), ids.row_lengths(), types.to_tensor(), context_at, chunk_length)
-            )
-            return list(
-                best_spans(
-                    scores[:, :, 0],
-                    scores[:, :, 1],
-                    context_at,
-                    chunk_start,
-                    chunk_length,
-                    max_answer_length=self._reading.max_answer_length,
-                )
-            )
-
-        specs = [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int64, tf.int64, tf.float32)]
-        results, order = in_chunks(windows.ids.row_lengths(), score, specs)
-        return WindowSpans(*(in_rows(result, order) for result in results))

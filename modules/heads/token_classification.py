@@ -13,9 +13,9 @@ from modules.crf import Crf, CrfLoss
 from modules.encoder import INPUT_NAMES
 from modules.entities import bio_tags, entity_counts
 from modules.heads.entity_serving import Decoder, EntityServing
-from modules.heads.head import Batch, Forward, Head, Watch
+from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
-from modules.serving_model import ServingModel, ServingParts
+from modules.serving_model import Batch, Forward, ServingModel, ServingParts
 from modules.word_windows import WordWindows, word_windows
 
 NO_TAG = -1
@@ -87,10 +87,24 @@ class TokenClassificationHead(Head):
             return model.get_layer("crf").marginals
         return lambda scores, lengths: tf.nn.softmax(scores, axis=2)
 
+    def judged(
+        self, model: tf_keras.Model, facts: Mapping[str, Any], scores: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[Any, Any]:
+        """Of each word, the probabilities of its tags, and its tag."""
+        lengths = _lengths(targets)
+        words = tf.sequence_mask(lengths, tf.shape(scores)[1])
+        probabilities, tags = self.marginals(model)(scores, lengths), self.decoder(model)(scores, lengths)
+        return tf.boolean_mask(probabilities, words), tf.boolean_mask(tags, words)
+
     def serving(
         self, model: tf_keras.Model, forward: Forward, facts: Mapping[str, Any], parts: ServingParts
     ) -> ServingModel:
         return EntityServing(parts, forward, self.decoder(model), self.marginals(model), self.windows, self._types)
+
+
+def _lengths(targets: tf.Tensor) -> tf.Tensor:
+    """How many words the rows of targets [batch, words] have: <int32>[batch]."""
+    return tf.reduce_sum(tf.cast(targets >= 0, tf.int32), axis=1)
 
 
 def _begun(tags: tf.Tensor, positions: tf.RaggedTensor) -> tf.Tensor:
@@ -127,7 +141,7 @@ class EntityF1(tf_keras.metrics.Metric):
         self._counts = self.add_weight("counts", shape=(3,), initializer="zeros")
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> None:
-        lengths = tf.reduce_sum(tf.cast(y_true >= 0, tf.int32), axis=1)
+        lengths = _lengths(y_true)
         predicted = self._decoder(y_pred, lengths)
         gold, found = (
             tf.RaggedTensor.from_tensor(tf.cast(tags, tf.int32), lengths=lengths) for tags in (y_true, predicted)

@@ -19,6 +19,7 @@ from data.errors import UserError
 from modules import input_pipeline
 from modules.answer_metrics import exact_match
 from modules.encoder import load_encoder
+from modules.export import save, serving_parts
 from modules.heads.head import inference
 from modules.heads.question_answering import QuestionAnsweringHead, Reading, SpanF1
 from modules.offsets import pieces_with_offsets
@@ -26,7 +27,6 @@ from modules.optimizer import adamw
 from modules.serving_model import CHUNK_ROWS
 from modules.tasks import task_from
 from modules.tasks.task import Task
-from modules.trainer import export, serving_parts
 from modules.wordpiece import read_vocabulary, wordpieces
 from tests.modules.test_tokenizer import HARD_TEXTS
 
@@ -117,7 +117,8 @@ def learned(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lea
     model.fit(input_pipeline.batches(everything, [], 16, shuffle_seed=1).cache(), epochs=EPOCHS, verbose=0)
 
     served = folder / "Format-Serving"
-    export(model, inference(model), head, task, {}, serving_parts(model, output, task, [10]), str(served))
+    parts = serving_parts(model, output, task, [10])
+    save(head.serving(model, inference(model), {}, parts), task, {}, str(served))
     return Learned(rows, model, output, vocab_file, dict(tf.saved_model.load(str(served)).signatures))
 
 

@@ -12,6 +12,7 @@ import tensorflow_transform as tft
 import tf_keras
 
 from modules.encoder import load_encoder
+from modules.export import save, serving_parts
 from modules.heads.classification import BinaryHead, BinaryServing
 from modules.heads.head import inference
 from modules.input_pipeline import pad_inputs
@@ -19,12 +20,11 @@ from modules.optimizer import adamw
 from modules.serving_model import CHUNK_ROWS, ServingParts, bucket_names, in_chunks, in_rows
 from modules.tasks import task_from
 from modules.text_preprocessing import frame
-from modules.trainer import export, serving_parts
 from modules.wordpiece import Tokenizer
 
 LABELS = ["sincere", "insincere"]
 BUCKETS = [10, 20]
-SIGNATURES = {"serving_default", "serve_examples", "slice_features"}
+SIGNATURES = {"serving_default", "serve_examples", "slice_features", "classify"}
 TASK = task_from({"task": "binary", "columns": {}, "labels": LABELS, "options": {}})
 HEAD = BinaryHead(LABELS, goal="best_f1", target=None)
 
@@ -53,7 +53,8 @@ def exported(tiny_encoder: Path, transformed: Any, tmp_path_factory: pytest.Temp
     threshold = float(np.median(keras_answers(model, transformed, transformed.texts)))
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
     parts = serving_parts(model, transformed.output, TASK, BUCKETS)
-    export(model, inference(model), HEAD, TASK, {"threshold": threshold}, parts, str(folder))
+    facts = {"threshold": threshold}
+    save(HEAD.serving(model, inference(model), facts, parts), TASK, facts, str(folder))
     loaded = tf.saved_model.load(str(folder))
     return Exported(folder, dict(loaded.signatures), model, threshold, loaded)
 
@@ -157,6 +158,7 @@ def test_the_signatures_are_named_and_typed_as_documented(exported: Exported) ->
         "serving_default": [("text", tf.string, [None])],
         "serve_examples": [("examples", tf.string, [None])],
         "slice_features": [("examples", tf.string, [None])],
+        "classify": [("inputs", tf.string, [None])],
     }
 
 

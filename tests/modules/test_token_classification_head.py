@@ -20,13 +20,13 @@ from transform_graph import example, transform_rows
 from modules import input_pipeline
 from modules.encoder import load_encoder
 from modules.entities import bio_tags
+from modules.export import save, serving_parts
 from modules.heads.head import inference
 from modules.heads.token_classification import NO_TAG, EntityF1, TokenClassificationHead
 from modules.offsets import split_words
 from modules.serving_model import CHUNK_ROWS
 from modules.tasks import task_from
 from modules.tasks.task import Task
-from modules.trainer import export, serving_parts
 from modules.wordpiece import read_vocabulary, wordpieces
 from tests.modules.test_tokenizer import HARD_TEXTS
 
@@ -109,7 +109,8 @@ def served(request: Any, tiny_encoder: Path, tagged: Transformed, tmp_path_facto
         crf = model.get_layer("crf")
         crf.set_weights([tf.random.normal(weight.shape).numpy() for weight in crf.get_weights()])
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
-    export(model, inference(model), head, task, {}, serving_parts(model, tagged.output, task, [10]), str(folder))
+    parts = serving_parts(model, tagged.output, task, [10])
+    save(head.serving(model, inference(model), {}, parts), task, {}, str(folder))
     return Served(task, head, model, vocabulary, dict(tf.saved_model.load(str(folder)).signatures))
 
 

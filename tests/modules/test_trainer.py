@@ -43,6 +43,7 @@ def arguments(transformed: Any, folder: Path, task: str = "binary", holdout_frac
         "max_seq_length": 40,
         "length_buckets": [10],
         "training": TRAINING | {"holdout_fraction": holdout_fraction},
+        "export": {"precision": "float32", "int8": False, "max_difference": 0.1, "max_flips": 0.01},
     }
     return FnArgs(
         train_files=transformed.files,
