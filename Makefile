@@ -3,14 +3,18 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint clean bench-tasks
+.PHONY: help setup demo serve test lint clean bench-tasks bench-serve endure-serve fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
 	@echo "             TASK=multiclass, ner or qa for another task than binary classification"
+	@echo "make serve   serve the last pushed model over gRPC and REST, with a page to try it: http://127.0.0.1:8501"
 	@echo "make test    set up, run all tests"
 	@echo "make lint    set up, ruff and mypy"
 	@echo "make bench-tasks DATA=... [PEER=...]   the tasks on public data, beside a peer: benchmarks/README.md"
+	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
+	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
+	@echo "make fuzz-serve     10,000 malformed requests and more"
 	@echo "make setup   the set-up alone: .venv with the locked packages"
 	@echo "make clean   remove .venv and .bootstrap; output/ stays"
 
@@ -28,6 +32,10 @@ demo: setup
 	@test -n "$(CONFIG_$(TASK))" || { echo "make demo: TASK is $(TASK); it is binary, multiclass, ner or qa"; exit 1; }
 	$(BIN)/tfx-bert run $(CONFIG_$(TASK))
 
+# FLAGS: those of tensorflow_model_server, say FLAGS="--port=9000 --model_base_path=..."
+serve: setup
+	$(BIN)/tfx-bert serve $(FLAGS)
+
 test: setup
 	$(BIN)/python -m pytest
 
@@ -40,6 +48,16 @@ lint: setup
 WORK ?= output/benchmarks
 bench-tasks: setup
 	$(BIN)/python benchmarks/tasks.py --data $(DATA) --work $(WORK) $(if $(PEER),--peer $(PEER))
+
+# MODEL: a model_base_path whose newest version has an int8 engine; the last pushed model otherwise
+bench-serve: setup
+	$(BIN)/python benchmarks/serve.py $(if $(MODEL),--model $(MODEL)) $(if $(PEER),--peer $(PEER))
+
+endure-serve: setup
+	$(BIN)/python benchmarks/serve_endurance.py $(if $(MODEL),--model $(MODEL))
+
+fuzz-serve: setup
+	$(BIN)/python -m pytest tests/fuzz -m fuzz
 
 clean:
 	rm -rf .venv .bootstrap

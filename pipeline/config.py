@@ -184,6 +184,25 @@ class EvaluationConfig(Section):
         return value
 
 
+class ExportConfig(Section):
+    """The model that is pushed: rebuilt for inference, and compared with the trained one on the eval split."""
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: up to twice as fast on CPUs that have it, differs in the second decimal"
+    )
+    int8: bool = Field(False, description="also a LiteRT int8 model beside it, which tfx-bert serve answers with")
+    max_difference: Share = Field(0.1, description="of any probability, for bfloat16 and int8: else they are left out")
+    max_flips: Share = Field(0.01, description="share of decisions that may change, for bfloat16 and int8")
+
+
+class CanaryConfig(Section):
+    """What a server with the model may take before it is pushed; the embedded server tries it."""
+
+    max_latency_ms: float = Field(1000, gt=0, description="median of one request at a time")
+    max_memory_mib: int = Field(8192, ge=1, description="resident memory of the server")
+    max_start_seconds: float = Field(180, gt=0, description="until it answers, warm-up included")
+
+
 class PushConfig(Section):
     folder: str | None = Field(None, description="TF Serving's model_base_path; default ARTIFACT_ROOT/serving/NAME")
 
@@ -208,6 +227,8 @@ class Config(Section):
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    export: ExportConfig = ExportConfig()
+    canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()
 

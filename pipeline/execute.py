@@ -11,6 +11,7 @@ from data.encoders import encoder_fingerprint
 from data.errors import UserError
 from data.staging import Staged
 from modules.atomic_pusher import versions
+from modules.canary import RECORD as canary_record
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
 from modules.tasks import task_from
@@ -75,6 +76,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
             "max_seq_length": tokenizer.max_seq_length,
             "length_buckets": list(config.evaluation.length_buckets),
             "training": config.training.model_dump(),
+            "export": config.export.model_dump(),
         },
         eval_config=build_eval_config(
             task,
@@ -82,6 +84,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
             max_drop=config.evaluation.max_drop,
             slices=config.evaluation.slices,
         ),
+        canary={"task": json.dumps(task.spec()), "limits": config.canary.model_dump_json()},
         push_folder=str(config.push_folder),
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
@@ -89,6 +92,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
             "Transform": [task.preprocessing],
             "Trainer": [type(task).__module__],
             "Evaluator": task.metric_modules,
+            "Canary": [type(task).__module__],
         },
     )
 
@@ -137,7 +141,7 @@ def _pushed_is_stale(reader: RunReader, config: Config) -> bool:
 
 def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
     record = keeper.record
-    trainer, evaluator, pusher = (reader.node(name) for name in ("Trainer", "Evaluator", "Pusher"))
+    trainer, evaluator, canary, pusher = (reader.node(name) for name in ("Trainer", "Evaluator", "Canary", "Pusher"))
     training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
     record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
     record.threshold = training["facts"].get("threshold")
@@ -145,6 +149,10 @@ def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
     record.metrics, record.slices, record.confusion = results.read_metrics(evaluator.outputs["evaluation"].uri, task)
     record.blessed = evaluator.outputs["blessing"].custom_properties[BLESSED].int_value == 1
     record.failures = results.read_failures(evaluator.outputs["evaluation"].uri)
+    record.export = training["export"]
+    if record.blessed:
+        record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())
+        record.failures += record.canary["failures"]
     pushed = pusher.outputs["pushed_model"].custom_properties
     if pushed["pushed"].int_value:
         record.pushed_version = pushed["pushed_version"].string_value

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-OWN_PACKAGES = ("data", "modules")
+OWN_PACKAGES = ("data", "modules", "serving")
 # The tasks import these in functions that no component calls: for `tfx-bert init`, the eval config and the terminal.
 OF_NO_COMPONENT = ("data.guesses", "data.inspect_csv", "modules.tasks.gates", "modules.tasks.tables")
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ def fingerprint(modules: Iterable[str], packages: Iterable[str]) -> str:
 
 
 def own_imports(modules: Iterable[str]) -> set[str]:
-    """`modules` and every module of `data` and `modules` that they import, directly or through others.
+    """`modules` and every module of OWN_PACKAGES that they import, directly or through others.
 
     The packages that a module is in, whose `__init__.py` is run before it, are among them.
     """

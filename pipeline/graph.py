@@ -27,6 +27,7 @@ from tfx.types import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from modules.atomic_pusher import AtomicPusher
+from modules.canary import Canary
 from modules.data_gate import DataGate
 from modules.production_model import LatestBlessedModel
 from pipeline.fingerprint import ROOT, fingerprint
@@ -43,9 +44,13 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Transform": (("modules.preprocessing",), ("tensorflow", "tensorflow-text", "tensorflow-transform")),
     "Trainer": (
         ("modules.trainer",),
-        ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn"),
+        ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "ai-edge-litert"),
     ),
     "Evaluator": ((), ("tensorflow-model-analysis",)),
+    "Canary": (
+        ("modules.canary", "serving.server.main"),
+        ("tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio", "aiohttp", "ai-edge-litert"),
+    ),
     "Pusher": (("modules.atomic_pusher",), ("tfx",)),
 }
 
@@ -62,6 +67,7 @@ def create_pipeline(
     preprocessing: Mapping[str, Any],
     trainer: Mapping[str, Any],
     eval_config: EvalConfig,
+    canary: Mapping[str, str],
     push_folder: str,
     beam_args: Sequence[str],
     cache: bool,
@@ -76,6 +82,7 @@ def create_pipeline(
       min_rows: JSON, the least number of rows by split.
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
+      canary: parameters of modules.canary.Canary.
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
     """
@@ -135,10 +142,17 @@ def create_pipeline(
         eval_config=eval_config,
         example_splits=["eval"],
     )
-    # Hands a blessed model to TF Serving, each version whole.
-    pusher = AtomicPusher(
+    # Serves the model as users will have it served, asks it, and adds warm-up requests.
+    canary_component = Canary(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
+        examples=examples,
+        **canary,
+    )
+    # Hands a model that is blessed twice to TF Serving, each version whole.
+    pusher = AtomicPusher(
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=canary_component.outputs["blessing"],
         push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
     components: list[BaseNode] = [
@@ -151,6 +165,7 @@ def create_pipeline(
         trainer_component,
         production,
         evaluator,
+        canary_component,
         pusher,
     ]
     for component in components:

@@ -22,7 +22,8 @@ class RunRecord:
     status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), failed or
     interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
     was cached. task: its spec. metrics: overall on the eval split; slices: by slice and by class. confusion: the most
-    frequent mistakes, where the task has classes. peak_mib: of the process and its children together.
+    frequent mistakes, where the task has classes. export: how the exported model compares with the trained one. canary:
+    serving.canary.Findings. peak_mib: of the process and its children together.
     """
 
     id: str
@@ -42,6 +43,8 @@ class RunRecord:
     slices: list[dict[str, Any]] = field(default_factory=list)
     confusion: list[dict[str, Any]] = field(default_factory=list)
     threshold: float | None = None
+    export: dict[str, Any] = field(default_factory=dict)
+    canary: dict[str, Any] = field(default_factory=dict)
     blessed: bool | None = None
     failures: list[str] = field(default_factory=list)
     pushed_version: str | None = None

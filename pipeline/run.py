@@ -22,7 +22,7 @@ from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
-from pipeline.view import RunView, metrics_table, mistakes_table
+from pipeline.view import RunView, export_in_words, metrics_table, mistakes_table
 from pipeline.view import console as new_console
 from pipeline.watch import ComponentFailed
 
@@ -35,6 +35,7 @@ COMPONENTS = (
     "Transform",
     "Trainer",
     "Evaluator",
+    "Canary",
     "Pusher",
 )
 RARE_ROWS, SHOWN_RARE = 2, 10
@@ -168,6 +169,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
     console.print(metrics_table(record))
     if record.confusion:
         console.print(mistakes_table(record))
+    for line in export_in_words(record):
+        console.print(f"[dim]{escape(line)}[/]")
     if record.status == "pushed":
         console.print(f"[bold green]pushed[/] version {record.pushed_version} to {record.pushed_path}")
     elif record.status == "current":

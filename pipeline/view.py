@@ -206,3 +206,26 @@ def _number(value: float | None) -> str:
 
 def _count(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
+
+
+def export_in_words(record: RunRecord) -> list[str]:
+    """What was exported, how far each engine is from the trained model, and what the canary measured."""
+    export, canary = record.export, record.canary
+    lines = []
+    if export:
+        encoder = "rewritten for inference" if export["encoder"] == "rewritten" else "as trained"
+        engines = [
+            f"{name} differs by {found['max_difference']:.2g} at most, {found['flips']} other decisions"
+            + ("" if found.get("kept", True) else ": left out")
+            for name, found in export.items()
+            if isinstance(found, dict)
+        ]
+        rows = next((found["rows"] for found in export.values() if isinstance(found, dict)), 0)
+        on = f" (on {rows:,} rows)" if engines else ""
+        lines.append(f"exported {encoder}" + "".join(f"; {engine}" for engine in engines) + on)
+    if canary.get("p50_ms"):
+        lines.append(
+            f"served by the canary ({canary['engine']}): p50 {canary['p50_ms']:.1f} ms, p99 {canary['p99_ms']:.1f} ms, "
+            f"{canary['memory_mib']:,} MiB, ready after {canary['start_seconds']:.1f} s"
+        )
+    return lines

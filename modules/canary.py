@@ -1,0 +1,96 @@
+"""Between Evaluator and Pusher: whether the model can be served, tried on the embedded server.
+
+TFX's InfraValidator does this with a TF Serving in docker; this one needs neither. It gives the same blessing, with a
+copy of the model in it that has warm-up requests: that is what Pusher pushes.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.utils import io_utils, path_utils
+
+from modules.tasks import task_from
+from modules.tasks.task import Task
+from serving.canary import Limits, Traffic, probe
+from serving.server.tensors import to_proto
+from serving.server.warmup import WARMUP_FILE, write_warmup
+
+RECORD = "canary.json"
+LOOKED_AT = 2000
+TEXTS = 16
+NOT_TRIED = "the model was not blessed, so it was not tried"
+
+
+@component
+def Canary(
+    model: InputArtifact[standard_artifacts.Model],
+    model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
+    examples: InputArtifact[standard_artifacts.Examples],
+    blessing: OutputArtifact[standard_artifacts.InfraBlessing],
+    task: Parameter[str],
+    limits: Parameter[str],
+) -> None:
+    """Serves the model and asks it; blesses it, with warm-up requests made of the eval split's texts.
+
+    What was measured and what failed is in canary.json beside the blessing.
+
+    Args:
+      examples: the raw ones, with the split `eval`.
+      task: JSON, the task's spec.
+      limits: JSON, serving.canary.Limits.
+    """
+    folder = Path(blessing.uri)
+    record: dict[str, Any] = {"failures": [NOT_TRIED]}
+    if model_blessing.get_int_custom_property("blessed") == 1:
+        traffic = _traffic(Path(artifact_utils.get_split_uri([examples], "eval")), task_from(json.loads(task)))
+        version = Path(path_utils.stamped_model_path(str(folder)))
+        io_utils.copy_dir(path_utils.serving_model_path(model.uri), str(version))
+        write_warmup(version / WARMUP_FILE, _warmup(traffic, task_from(json.loads(task)).inputs))
+        record = asdict(probe(version, traffic, Limits(**json.loads(limits))))
+    blessed = not record["failures"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")).touch()
+    blessing.set_int_custom_property("blessed", int(blessed))
+    blessing.set_int_custom_property("has_model", int(blessed))
+
+
+def _traffic(split: Path, task: Task) -> Traffic:
+    """Rows of different lengths: of those that are looked at, from the shortest text to the longest."""
+    rows = [(task.request(_columns(example)), example) for example in _first_examples(split)]
+    rows.sort(key=lambda row: sum(map(len, row[0])))
+    places = np.unique(np.linspace(0, len(rows) - 1, min(TEXTS, len(rows))).round().astype(int))
+    return Traffic([rows[at][0] for at in places], [rows[at][1] for at in places])
+
+
+def _first_examples(split: Path) -> Iterator[bytes]:
+    files = sorted(str(path) for path in split.iterdir() if path.is_file())
+    for example in tf.data.TFRecordDataset(files, compression_type="GZIP").take(LOOKED_AT):
+        yield example.numpy()
+
+
+def _columns(example: bytes) -> dict[str, str]:
+    """The text columns of a serialized tf.Example."""
+    features = tf.train.Example.FromString(example).features.feature
+    values = {name: feature.bytes_list.value for name, feature in features.items()}
+    return {name: value[0].decode("utf-8") for name, value in values.items() if value}
+
+
+def _warmup(traffic: Traffic, inputs: Sequence[str]) -> Iterator[PredictionLog]:
+    """Each text by itself, and all of them together."""
+    for requests in (*([request] for request in traffic.requests), traffic.requests):
+        log = PredictionLog()
+        request = log.predict_log.request
+        request.model_spec.signature_name = "serving_default"
+        for role, texts in zip(inputs, zip(*requests, strict=True), strict=True):
+            request.inputs[role].CopyFrom(to_proto(np.array([text.encode() for text in texts], object)))
+        yield log
