@@ -171,7 +171,7 @@ def serve(arguments: tuple[str, ...], config: str | None) -> None:
     Examples:
       tfx-bert serve
       tfx-bert serve answers --port=9000 --rest_api_port=9001
-      tfx-bert serve --model_base_path=output/reviews/serving --model_name=reviews --host=0.0.0.0
+      tfx-bert serve --model_base_path=output/reviews/serving/reviews --model_name=reviews --host=0.0.0.0
     """
     from pipeline.serve import serve as serve_models
 

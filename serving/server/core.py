@@ -116,6 +116,7 @@ class PredictionCore:
         self._changed = threading.Condition()
         self._accepted = 0
         self._draining = False
+        self._leaving = False
 
     # Requests
 
@@ -272,7 +273,11 @@ class PredictionCore:
 
     def ready(self) -> bool:
         """Whether requests would be taken: every configured model has an available version, and nothing drains."""
-        return not self._draining and self.manager.ready()
+        return not self._draining and not self._leaving and self.manager.ready()
+
+    def leave(self) -> None:
+        """Is not ready any more, so that balancers send no more; what comes nevertheless is answered until `drain`."""
+        self._leaving = True
 
     @property
     def queue_depth(self) -> int:

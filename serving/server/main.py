@@ -131,6 +131,7 @@ class ModelServer:
     def stop(self) -> None:
         """Takes no more requests, answers those that it took, writes the logs and unloads the models."""
         self._closing.set()
+        self.core.leave()
         until = time.monotonic() + self.options.drain_timeout_seconds
         if self._grpc is not None:
             ended = self._grpc.stop(self.options.drain_timeout_seconds)

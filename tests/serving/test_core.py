@@ -325,6 +325,13 @@ def test_drain(manager: ModelManager, recorder: Recorder, pool: ThreadPoolExecut
     assert all(answer.result(PATIENCE).outputs for answer in accepted)
 
 
+def test_leaving_is_not_ready_and_answers_still(manager: ModelManager) -> None:
+    core = PredictionCore(manager)
+    core.leave()
+    assert not core.ready()
+    assert core.predict(predict("a")).outputs
+
+
 # Models
 
 
