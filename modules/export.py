@@ -30,8 +30,8 @@ from modules.heads.head import Head, inference
 from modules.progress import tell
 from modules.serving_model import CLASSIFY, REGRESS, Batch, Forward, ServingModel, ServingParts
 from modules.tasks.task import Task
-from serving.int8 import FOLDER as INT8_FOLDER
-from serving.int8 import SCORER, TEXT, Scorer
+from serving.lite import FOLDER as INT8_FOLDER
+from serving.lite import SCORER, TEXT, Scorer
 
 # What two orders of the same sums may make of a probability, in float32 and after training in half precision.
 ROUNDING, HALF_PRECISION_ROUNDING = 1e-5, 2e-2

@@ -34,6 +34,7 @@ from tensorflow_serving.apis import (
 )
 
 from modules.tasks.task import Task
+from serving.lite import FOLDER as INT8_FOLDER
 from serving.predictor import read_task
 from serving.server.tensors import to_array, to_proto
 
@@ -133,7 +134,7 @@ def _server(
                     )
                 time.sleep(0.05)
             findings.start_seconds = time.monotonic() - started
-            findings.engine = "int8" if (version_folder / "assets.extra/int8").is_dir() else "savedmodel"
+            findings.engine = "int8" if (version_folder / INT8_FOLDER).is_dir() else "savedmodel"
             ports = json.loads(ready.read_bytes())
             with grpc.insecure_channel(f"127.0.0.1:{ports['grpc_port']}") as channel:
                 stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
+from serving.lite import FOLDER as INT8_FOLDER
 from serving.server.errors import ServingError
 from serving.sessions import close_session, open_session, session_function
 
-INT8_FOLDER = Path("assets.extra") / "int8"
 DEFAULT_SIGNATURE = "serving_default"
 MESSAGE_CHARACTERS = 1024
 """The longest message that a client gets, as TF Serving has it."""

@@ -15,6 +15,7 @@ LOADED = {
     "Trainer": ("modules.trainer", "modules.tasks.binary"),
     "Trainer of several classes": ("modules.trainer", "modules.tasks.multiclass"),
     "DataGate": ("modules.data_gate",),
+    "Canary": ("modules.canary", "serving.server.main"),
     "Pusher": ("modules.atomic_pusher",),
 }
 TRAINERS = {"Trainer", "Trainer of several classes"}
@@ -22,7 +23,7 @@ TRAINERS = {"Trainer", "Trainer of several classes"}
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for package in ("modules", "data"):
+    for package in ("modules", "data", "serving"):
         shutil.copytree(PROJECT / package, tmp_path / package)
     monkeypatch.setattr(fingerprint_module, "ROOT", tmp_path)
     return tmp_path
@@ -43,7 +44,7 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("modules.trainer", TRAINERS),
         ("modules.threshold", TRAINERS),  # imported by the head
         ("modules.heads.classification", TRAINERS),  # imported in a function of the task
-        ("modules.tasks", TRAINERS),  # a package's own file
+        ("modules.tasks", {"Canary", *TRAINERS}),  # a package's own file
         ("modules.tasks.binary", {"Trainer"}),
         ("modules.tasks.multiclass", {"Trainer of several classes"}),
         ("modules.wordpiece", {"Transform"}),
@@ -51,8 +52,12 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("modules.text_preprocessing", {"Transform"}),
         ("modules.holdout", {"Transform", *TRAINERS}),
         ("modules.data_gate", {"DataGate"}),
-        ("data.errors", {"DataGate", *TRAINERS}),
+        ("data.errors", {"Canary", "DataGate", *TRAINERS}),
         ("modules.atomic_pusher", {"Pusher"}),
+        ("serving.server.rest_json", {"Canary"}),  # the server that the canary starts
+        ("serving.sessions", {"Canary"}),
+        ("serving.lite", {"Canary", *TRAINERS}),  # what an int8 model is compared by
+        ("serving.client", set()),
         ("data.csv_check", set()),  # checked before TFX starts
         ("data.inspect_csv", set()),  # of tfx-bert init
         ("data.guesses", set()),
