@@ -36,8 +36,10 @@ demo: setup
 serve: setup
 	$(BIN)/tfx-bert serve $(FLAGS)
 
+# JOBS: how many processes share the test files
+JOBS ?= 2
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -36,11 +36,20 @@ class Executor(executor.Executor):
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
         if pushed.get_int_custom_property("pushed"):
             written = pushed.get_string_custom_property("pushed_version")
+            _copy_inner_models(self.GetModelPath(input_dict), os.path.join(incoming, written))
             version = str(max(int(written), 1 + max(versions(folder), default=0)))
             final = os.path.join(folder, version)
             fileio.rename(os.path.join(incoming, written), final)
             fileio.rmtree(incoming)
             self._MarkPushed(pushed, pushed_destination=final, pushed_version=version)
+
+
+def _copy_inner_models(source: str, target: str) -> None:
+    """What TFX's Pusher leaves out: saved_model.pb of SavedModels inside the model, an int8 engine's say."""
+    for folder, _, files in fileio.walk(source):
+        if "saved_model.pb" in files and os.path.normpath(folder) != os.path.normpath(source):
+            inner = os.path.join(os.path.relpath(folder, source), "saved_model.pb")
+            fileio.copy(os.path.join(source, inner), os.path.join(target, inner), overwrite=True)
 
 
 class AtomicPusher(component.Pusher):

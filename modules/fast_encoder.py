@@ -144,26 +144,28 @@ class FastEncoder(tf_keras.layers.Layer):
         """As BertEncoder: ids <int32>[batch, tokens] to pooled <float32>[batch, h], sequence [batch, tokens, h]."""
         weights = self._bert.value
         hidden = weights.positions.shape[1]
-        batch, tokens = tf.unstack(tf.shape(input_word_ids))
+        batch = input_word_ids.shape[0] or tf.shape(input_word_ids)[0]
         limit = tf.debugging.assert_less_equal(
-            tokens,
+            tf.shape(input_word_ids)[1],
             len(weights.positions),
             message=f"the encoder has positions for {len(weights.positions)} tokens: lower max_seq_length",
         )
         with tf.control_dependencies([limit] if limit is not None else []):
-            positions = tf.constant(weights.positions)[:tokens]
-        states = tf.gather(tf.constant(weights.tokens), input_word_ids) + positions[None]
+            # Counted, not sliced: LiteRT wants to know every shape before it runs. Past the text it does not matter.
+            positions = tf.cumsum(input_mask, axis=1, exclusive=True)
+        states = tf.gather(tf.constant(weights.tokens), input_word_ids)
+        states += tf.gather(tf.constant(weights.positions), positions)
         states += tf.gather(tf.constant(weights.segments), input_type_ids)
         states = tf.cast(_layer_norm(states, weights.gamma, weights.beta), self._of)
         states = tf.reshape(states, [-1, hidden])
         # Added to the scores [batch, heads, queries, keys].
-        away = tf.reshape((1.0 - tf.cast(input_mask, tf.float32)) * MASKED, tf.stack([batch, 1, 1, tokens]))
-        shape = _Shape(batch, tokens, weights.heads, hidden)
+        away = tf.reshape((1.0 - tf.cast(input_mask, tf.float32)) * MASKED, [batch, 1, 1, -1])
+        shape = _Shape(batch, weights.heads, hidden)
         for block in weights.blocks[:-1]:
             states = self._layer(block, states, away, shape)
         first = self._layer(weights.blocks[-1], states, away, shape, cls_only=True)
         pooled = tf.tanh(self._dense(first, weights.pooler, weights.pooler_bias))
-        sequence = tf.reshape(self._layer(weights.blocks[-1], states, away, shape), tf.stack([batch, tokens, hidden]))
+        sequence = tf.reshape(self._layer(weights.blocks[-1], states, away, shape), [batch, -1, hidden])
         return tf.cast(pooled, tf.float32), tf.cast(sequence, tf.float32)
 
     def _layer(
@@ -172,12 +174,12 @@ class FastEncoder(tf_keras.layers.Layer):
         """One transformer layer, states [batch * tokens, h]; [batch, h] with `cls_only`."""
         hidden, heads = shape.hidden, shape.heads
         query, key, value = (
-            tf.transpose(tf.reshape(part, tf.stack([shape.batch, shape.tokens, heads, hidden // heads])), [0, 2, 1, 3])
+            tf.transpose(tf.reshape(part, [shape.batch, -1, heads, hidden // heads]), [0, 2, 1, 3])
             for part in tf.split(self._dense(states, block.qkv, block.qkv_bias), 3, axis=1)
         )
         if cls_only:
             query = query[:, :, :1]
-            states = tf.reshape(states, tf.stack([shape.batch, shape.tokens, hidden]))[:, 0]
+            states = tf.reshape(states, [shape.batch, -1, hidden])[:, 0]
         scores = tf.matmul(query, key, transpose_b=True) + tf.cast(away, self._of)
         mixed = tf.transpose(tf.matmul(tf.nn.softmax(scores), value), [0, 2, 1, 3])
         attended = self._dense(tf.reshape(mixed, [-1, hidden]), block.out, block.out_bias)
@@ -192,8 +194,7 @@ class FastEncoder(tf_keras.layers.Layer):
 
 
 class _Shape(NamedTuple):
-    batch: tf.Tensor
-    tokens: tf.Tensor
+    batch: int | tf.Tensor
     heads: int
     hidden: int
 

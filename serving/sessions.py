@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,8 @@ def open_session(
     except BaseException:
         close_session(session)
         raise
-    return session, dict(meta_graph.signature_def)
+    # Copies: a part of a message keeps the whole in memory, here all of the model's constants once more.
+    return session, {name: copy.deepcopy(signature) for name, signature in meta_graph.signature_def.items()}
 
 
 def session_function(
@@ -62,3 +65,10 @@ def close_session(session: tf.compat.v1.Session) -> None:
     graph = session.graph
     session.close()
     dismantle_graph(graph)
+
+
+def give_back_memory() -> None:
+    """Returns to the system what loading a model has freed, several times the model's size, which glibc would keep."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

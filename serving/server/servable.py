@@ -16,7 +16,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from serving.lite import FOLDER as INT8_FOLDER
 from serving.server.errors import ServingError
-from serving.sessions import close_session, open_session, session_function
+from serving.sessions import close_session, give_back_memory, open_session, session_function
 
 DEFAULT_SIGNATURE = "serving_default"
 MESSAGE_CHARACTERS = 1024
@@ -117,6 +117,7 @@ class Servable:
         except Exception as error:
             servable.close()
             raise load_error(error) from error
+        give_back_memory()
         return servable
 
     @classmethod

@@ -14,7 +14,12 @@ from tfx.utils import proto_utils
 
 from modules.atomic_pusher import AtomicPusher, Executor, versions
 
-CONTENT = {"saved_model.pb": "graph", "variables/variables.data": "weights", "assets.extra/model.json": "{}"}
+CONTENT = {
+    "saved_model.pb": "graph",
+    "variables/variables.data": "weights",
+    "assets.extra/model.json": "{}",
+    "assets.extra/int8/text/saved_model.pb": "another graph",
+}
 
 Push = Callable[..., Artifact]
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
 from transform_graph import example, transform_rows
 
 from modules import input_pipeline
@@ -24,6 +24,8 @@ from modules.tasks.task import Task
 from modules.wordpiece import read_vocabulary
 from serving.int8 import Int8Model
 from serving.lite import FOLDER
+from serving.server.servable import Servable
+from serving.server.signatures import run_multi_inference
 
 MAX_SEQ_LENGTH = 24
 TEXTS = [
@@ -76,6 +78,8 @@ class Case(NamedTuple):
     facts: dict[str, Any]
     sample: Sample
     requests: list[dict[str, str]]
+    expected: dict[str, np.ndarray]
+    """The trained model's own answers to the requests."""
 
     def export(self, folder: Path, **settings: Any) -> dict[str, Any]:
         chosen = {"precision": "float32", "int8": False, "max_difference": 1.0, "max_flips": 1.0, **settings}
@@ -83,14 +87,6 @@ class Case(NamedTuple):
         parts = serving_parts(self.model, self.transform, self.task, [10])
         arguments = (self.model, inference(self.model), self.head, self.task, self.facts, parts, self.sample)
         return export(*arguments, ExportSettings(**chosen), str(folder), rounding=rounding)
-
-    @property
-    def plain(self) -> Callable[..., dict[str, np.ndarray]]:
-        """The trained model's own answers to the requests."""
-        parts = serving_parts(self.model, self.transform, self.task, [10])
-        serving = self.head.serving(self.model, inference(self.model), self.facts, parts)
-        serve = serving.signatures()["serving_default"]
-        return lambda requests: {k: v.numpy() for k, v in serve(*columns(requests).values()).items()}
 
 
 def columns(requests: list[dict[str, str]]) -> dict[str, tf.Tensor]:
@@ -119,7 +115,10 @@ def case(request: Any, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFact
     everything = input_pipeline.all_rows([str(folder / "rows*")], transform.transformed_feature_spec(), head)
     sample = sample_of(input_pipeline.batches(everything, [], 16, most=40), inference(model))
     facts = {"threshold": 0.5, "thresholds": None}
-    return Case(task, head, model, transform, facts, sample, requests)
+    parts = serving_parts(model, transform, task, [10])
+    answer = tf.function(head.serving(model, inference(model), facts, parts).answer)
+    expected = {name: values.numpy() for name, values in answer(columns(requests)).items()}
+    return Case(task, head, model, transform, facts, sample, requests, expected)
 
 
 class Whole(NamedTuple):
@@ -159,7 +158,7 @@ def test_the_exported_model_is_rewritten_and_answers_as_the_trained_one(case: Ca
     assert record["float32"]["rows"] == sum(len(scores) for scores in case.sample.scores) > 7
     loaded = tf.saved_model.load(str(whole.folder))
     answers = loaded.signatures["serving_default"](**columns(case.requests))
-    assert_equal({k: v.numpy() for k, v in answers.items()}, case.plain(case.requests), ROUNDING)
+    assert_equal({k: v.numpy() for k, v in answers.items()}, case.expected, ROUNDING)
     left = sum(int(np.prod(v.shape)) for v in loaded.signatures["serving_default"].graph.variables)
     assert left < 100, "the weights are constants; what a CRF decodes with may be left"
 
@@ -168,13 +167,13 @@ def test_the_int8_model_answers_like_the_trained_one_text_by_text_and_together(c
     assert whole.record["int8"]["kept"] is True
     assert 0 < whole.record["int8"]["max_difference"] < 0.2
     int8 = Int8Model(whole.folder / FOLDER, threads=1)
-    expected = case.plain(case.requests)
+    expected = case.expected
     together = int8.run(arrays(case.requests))
     assert together.keys() == expected.keys()
     for name, values in expected.items():
         assert together[name].shape[0] == values.shape[0]
         assert together[name].dtype == values.dtype, name
-    many = int8.run(arrays(case.requests * 20))
+    many = int8.run(arrays(case.requests * 9))
     first = next(iter(expected))
     for row, request in enumerate(case.requests):
         alone = int8.run(arrays([request]))
@@ -197,7 +196,7 @@ def test_an_engine_that_differs_by_more_than_is_allowed_is_left_out_and_that_is_
     assert [note.split(" ")[0] for note in told] == ["bfloat16", "int8"]
     assert all("export.max_difference allows 0" in note for note in told)
     answers = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](**columns(case.requests))
-    assert_equal({k: v.numpy() for k, v in answers.items()}, case.plain(case.requests), ROUNDING)
+    assert_equal({k: v.numpy() for k, v in answers.items()}, case.expected, ROUNDING)
 
 
 @ONE_TASK
@@ -206,7 +205,7 @@ def test_bfloat16_is_exported_where_it_is_close_enough(case: Case, tmp_path: Pat
     assert record["precision"] == "bfloat16"
     assert ROUNDING < record["bfloat16"]["max_difference"] < 0.5
     signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
-    assert signature(**columns(case.requests)).keys() == case.plain(case.requests).keys()
+    assert signature(**columns(case.requests)).keys() == case.expected.keys()
     assert "bfloat16" in {
         node.attr["T"].type and tf.as_dtype(node.attr["T"].type).name
         for function in signature.graph.as_graph_def().library.function
@@ -225,7 +224,7 @@ def test_a_rewrite_that_answers_otherwise_is_not_exported(
     assert "at most -1 is allowed" in record["reason"]
     assert "exported as it was trained" in notes(caplog)[0]
     answers = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](**columns(case.requests))
-    assert_equal({k: v.numpy() for k, v in answers.items()}, case.plain(case.requests), 1e-6)
+    assert_equal({k: v.numpy() for k, v in answers.items()}, case.expected, 1e-6)
 
 
 def test_the_engines_are_compared_where_they_differ(case: Case) -> None:
@@ -249,7 +248,7 @@ def test_classify_and_regress_speak_tf_servings_methods(case: Case, whole: Whole
         return
     signatures = tf.saved_model.load(str(whole.folder)).signatures
     examples = tf.constant([example(text=request["text"]) for request in case.requests])
-    expected = case.plain(case.requests)
+    expected = case.expected
     found = signatures["classify"](inputs=examples)
     assert found["classes"].numpy().tolist() == [[label.encode() for label in case.task.labels or ()]] * len(examples)
     np.testing.assert_allclose(found["scores"], expected["probabilities"], atol=ROUNDING)
@@ -258,6 +257,23 @@ def test_classify_and_regress_speak_tf_servings_methods(case: Case, whole: Whole
     if "regress" in wanted:  # one input for both, so that MultiInference can ask both
         assert defined["regress"].inputs["inputs"].name == defined["classify"].inputs["inputs"].name
         np.testing.assert_allclose(found["outputs"], expected["probability"], atol=ROUNDING)
+
+
+@ONE_TASK
+def test_one_multi_inference_call_asks_the_pushed_model_for_classes_and_the_number(case: Case, whole: Whole) -> None:
+    servable = Servable.load("m", 1, whole.folder)
+    request = MultiInferenceRequest()
+    for request_kind in ("classify", "regress"):
+        task = request.tasks.add(method_name=f"tensorflow/serving/{request_kind}")
+        task.model_spec.name, task.model_spec.signature_name = "m", request_kind
+    request.input.example_list.examples.add().ParseFromString(example(text=case.requests[0]["text"]))
+    classes, number = run_multi_inference(servable, request).results
+    servable.close()
+    [row] = classes.classification_result.classifications
+    assert [c.label for c in row.classes] == list(case.task.labels or ())
+    expected = case.expected["probability"][0]
+    assert row.classes[1].score == pytest.approx(expected, abs=ROUNDING)
+    assert number.regression_result.regressions[0].value == pytest.approx(expected, abs=ROUNDING)
 
 
 def test_an_encoder_of_other_names_is_left_as_it_is(tiny_encoder: Path) -> None:
