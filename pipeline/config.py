@@ -198,7 +198,7 @@ class ExportConfig(Section):
 class CanaryConfig(Section):
     """What a server with the model may take before it is pushed; the embedded server tries it."""
 
-    max_latency_ms: float = Field(1000, gt=0, description="median of one request at a time")
+    max_latency_ms: float = Field(5000, gt=0, description="median of one request at a time")
     max_memory_mib: int = Field(8192, ge=1, description="resident memory of the server")
     max_start_seconds: float = Field(180, gt=0, description="until it answers, warm-up included")
 

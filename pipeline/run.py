@@ -176,12 +176,14 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
     elif record.status == "current":
         console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
     else:
-        console.print("[bold red]not pushed[/]: the model is not good enough")
+        why = "the canary refused it" if record.blessed else "the model is not good enough"
+        console.print(f"[bold red]not pushed[/]: {why}")
         for failure in record.failures:
             console.print(f"  {escape(failure)}")
         stays = [path.name for path in push_folder.glob("*") if path.name.isdigit()]
         console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
-        console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
+        if not record.blessed:
+            console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
 
 
 def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:

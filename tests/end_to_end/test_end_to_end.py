@@ -1,6 +1,7 @@
 """Whole runs, as a user makes them: each test goes on from where the one before left the work folder."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -141,6 +142,54 @@ def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: 
     assert told in rejected.stdout
     assert _ran(house.states()) == {"Evaluator", "Canary", "Pusher"}
     assert sorted(path.name for path in house.serving.iterdir()) == versions
+
+
+def test_a_model_that_cannot_be_served_in_time_is_not_pushed_and_is_tried_again_by_the_next_run(
+    house: House, first_run
+) -> None:
+    assert house.tfx_bert("run", "tiny.yaml").returncode == 0
+    versions = sorted(path.name for path in house.serving.iterdir())
+    for attempt in (1, 2):
+        refused = house.tfx_bert("run", "tiny.yaml", "--set", "canary.max_latency_ms=0.001")
+        assert refused.returncode == 2, refused.stdout + refused.stderr
+        assert "the canary refused it" in refused.stdout
+        assert "canary.max_latency_ms allows 0.001" in refused.stdout
+        assert ("trying it again" in refused.stdout) == (attempt == 2)
+        run = house.runs()[0]
+        assert (run["status"], run["blessed"]) == ("rejected", True)
+        assert run["canary"]["asked"] == ["classify", "regress", "serve_examples", "serving_default", "slice_features"]
+        assert "Canary" in _ran(house.states())
+    assert sorted(path.name for path in house.serving.iterdir()) == versions
+
+
+def test_an_int8_engine_is_pushed_served_and_asked(house: House, first_run) -> None:
+    pushed = house.tfx_bert("run", "tiny.yaml", "--set", "export.int8=true", "--set", "export.max_flips=1")
+    assert pushed.returncode == 0, pushed.stdout + pushed.stderr
+    run = house.runs()[0]
+    assert run["export"]["float32"]["max_difference"] <= 1e-5
+    assert run["export"]["int8"]["kept"] is True
+    assert run["canary"]["engine"] == "int8"
+    assert "served by the canary (int8)" in pushed.stdout
+    assert (Path(run["pushed_path"]) / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    ready = house.work / "ready.json"
+    server = house.start("serve", "--port=auto", "--rest_api_port=auto", f"--ready_file={ready}")
+    try:
+        deadline = time.monotonic() + 120
+        while not ready.exists():
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        address = f"127.0.0.1:{json.loads(ready.read_bytes())['grpc_port']}"
+        texts = ["How long do I boil an egg?", "Why does everyone lie about mondays?"]
+        remote = house.tfx_bert("predict", "--server", address, "--model", "tiny", *texts)
+        local = house.tfx_bert("predict", *texts)
+    finally:
+        server.terminate()
+        assert server.wait(timeout=60) == 0
+    assert remote.returncode == local.returncode == 0, remote.stderr + local.stderr
+    for text in texts:
+        assert text in remote.stdout
+    assert remote.stdout.count("sincere") >= 2
 
 
 def test_bad_rows_stop_the_run_before_anything_is_written(house: House, first_run) -> None:

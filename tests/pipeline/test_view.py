@@ -7,7 +7,15 @@ import pytest
 from rich.console import Console, RenderableType
 
 from pipeline.records import RunRecord
-from pipeline.view import SHOWN_SLICES, RunView, components_table, metrics_table, mistakes_table, runs_table
+from pipeline.view import (
+    SHOWN_SLICES,
+    RunView,
+    components_table,
+    export_in_words,
+    metrics_table,
+    mistakes_table,
+    runs_table,
+)
 from pipeline.watch import ComponentReport
 
 COMPONENTS = ("Transform", "Trainer", "Pusher")
@@ -189,3 +197,24 @@ def test_on_a_terminal_no_plain_lines_are_printed_beside_the_live_table() -> Non
     assert "\x1b[" in text
     assert "12.3 s" not in text
     assert "Pusher" in text
+
+
+def test_export_and_canary_are_told_in_two_lines_with_their_figures() -> None:
+    made = record()
+    assert export_in_words(made) == []
+    made.export = {
+        "encoder": "rewritten",
+        "precision": "float32",
+        "float32": {"rows": 1000, "max_difference": 1.1e-6, "flips": 0, "flip_rate": 0.0},
+        "int8": {"rows": 1000, "max_difference": 0.2, "flips": 14, "flip_rate": 0.014, "kept": False},
+    }
+    made.canary = {
+        "engine": "savedmodel", "p50_ms": 7.04, "p99_ms": 9.96, "memory_mib": 1234, "start_seconds": 8.0,
+    }  # fmt: skip
+    assert export_in_words(made) == [
+        "exported rewritten for inference; float32 differs by 1.1e-06 at most, 0 other decisions; "
+        "int8 differs by 0.2 at most, 14 other decisions: left out (on 1,000 rows)",
+        "served by the canary (savedmodel): p50 7.0 ms, p99 10.0 ms, 1,234 MiB, ready after 8.0 s",
+    ]
+    made.export, made.canary = {"encoder": "as trained", "reason": "another encoder"}, {"failures": ["not tried"]}
+    assert export_in_words(made) == ["exported as trained"]
