@@ -30,7 +30,7 @@ from serving.server.core import PredictionCore
 from serving.server.errors import ServingError
 
 MESSAGE_LIMIT = 1024
-"""Characters of an error's message that a client sees."""
+"""Bytes of an error's message that a client sees: in a trailer, up to three times as long there, of at most 8 KiB."""
 
 HEALTH_POLL_SECONDS = 0.25
 
@@ -266,4 +266,7 @@ def _abort_unexpected(context: grpc.ServicerContext, error: Exception) -> NoRetu
 
 
 def _shortened(message: str) -> str:
-    return message if len(message) <= MESSAGE_LIMIT else f"{message[:MESSAGE_LIMIT]}...TRUNCATED"
+    encoded = message.encode()
+    if len(encoded) <= MESSAGE_LIMIT:
+        return message
+    return f"{encoded[:MESSAGE_LIMIT].decode(errors='ignore')}...TRUNCATED"

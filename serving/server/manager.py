@@ -458,13 +458,9 @@ class ModelManager:
 
     def _load(self, version: _Version) -> None:
         """In a thread of its own."""
-        with self._changed:
-            others_serve = any(model.available() for model in self._models.values())
         servable = error = None
         try:
-            servable = Servable.load(
-                version.name, version.number, version.folder, self.options.engine, background=others_serve
-            )
+            servable = Servable.load(version.name, version.number, version.folder, self.options.engine)
         except Exception as raised:
             known = load_error(raised)
             error = ServingError(known.code, known.message)  # without the traceback, which holds the session
@@ -615,8 +611,9 @@ def _aspired(config: ModelConfig) -> tuple[dict[int, Path] | None, str]:
     base = Path(config.base_path)
     try:
         there = _versions_in(base)
-    except OSError as error:
-        return None, f"Could not find base path {base} for servable {config.name} with error {error.strerror}"
+    except (OSError, ValueError) as error:  # ValueError: no path can have these characters
+        why = error.strerror if isinstance(error, OSError) else error
+        return None, f"Could not find base path {base} for servable {config.name} with error {why}"
     policy = config.model_version_policy
     choice = policy.WhichOneof("policy_choice")
     problem = ""

@@ -57,8 +57,11 @@ def _invalid(message: str) -> ServingError:
 
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_MAYBE_TOO_BIG = re.compile(rb"[eE]\+?\d{3}|\d{309}")
-_STRING_OR_NUMBER = re.compile(rb'"(?:\\.|[^"\\])*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL)
+# What a double cannot hold has an exponent of three digits, or 210 digits before it. Neither pattern looks at a byte
+# more than a few times, whatever the body is: strings may end with it, digits are counted from the first one on, and
+# possessive quantifiers do not go back.
+_MAYBE_TOO_BIG = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{210}")
+_STRING_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?', re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{}]', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _PARSE_ERRORS = {

@@ -120,7 +120,7 @@ def make_app(
             return web.Response(body=await loop.run_in_executor(executor, metrics), content_type="text/plain")
 
         app.router.add_get(metrics_path, answer_metrics)
-    app.router.add_route("*", "/{path:.*}", handler.api)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handler.api)
     return app
 
 
@@ -187,6 +187,12 @@ class _Handler:
         except web.HTTPRequestEntityTooLarge:
             message = f"Request body is larger than {self._max_body_bytes} bytes"
             return _Answer(rest_json.error_json(message), 413)
+        except web.RequestPayloadError:
+            encoding = request.headers.get("Content-Encoding", "none")
+            message = f"Request body is not encoded as its Content-Encoding says: {encoding}"
+            return _Answer(rest_json.error_json(message), 400)
+        except ConnectionResetError:
+            return _Answer(rest_json.error_json("The client closed the connection"), 499)  # which nobody reads
         except TimeoutError:
             return _timed_out("Timed out waiting for notification")
         finally:

@@ -23,7 +23,6 @@ MESSAGE_CHARACTERS = 1024
 """The longest message that a client gets, as TF Serving has it."""
 KEPT_SUBSETS = 16
 """Subsets of outputs that a session prepares beside each signature's complete outputs: clients choose them freely."""
-WARMUP_NICE = 10
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -89,14 +88,11 @@ class Servable:
         self._subsets = 0
 
     @classmethod
-    def load(
-        cls, name: str, version: int, folder: Path, options: EngineOptions | None = None, *, background: bool = False
-    ) -> Servable:
+    def load(cls, name: str, version: int, folder: Path, options: EngineOptions | None = None) -> Servable:
         """Loads a version and answers its warm-up requests.
 
-        Args:
-          background: give the warm-up little of the processors, because others serve meanwhile. The calling thread
-            stays at that priority: it must be one of its own.
+        At the priority of the requests that others answer meanwhile: a lower one starves under full load, and keeps
+        Python's lock from them when it has it.
 
         Raises:
           ServingError: where it cannot be loaded, with TF Serving's code.
@@ -109,9 +105,6 @@ class Servable:
         except Exception as error:
             raise load_error(error) from error
         try:
-            # Loading itself is not slowed: it holds Python's lock, for which the requests would wait with it.
-            if background:
-                _lower_priority()
             if options.warmup:
                 run_warmup(servable, iterations=options.warmup_iterations, observer=options.on_warmup)
         except Exception as error:
@@ -279,8 +272,3 @@ def _array(value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray):
         return value
     return np.array(value, object if isinstance(value, bytes | str) else None)
-
-
-def _lower_priority() -> None:
-    """Of the calling thread, on Linux; the threads that it starts afterwards have it, too."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WARMUP_NICE)

@@ -19,7 +19,7 @@ from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from serving.server.errors import ServingError
 
 MAX_BROADCAST = 16 * 2**20
-"""Elements that one value of a message may stand for."""
+"""Elements, or bytes of text, that one value of a message may stand for."""
 
 MAX_RANK = 32
 """Dimensions that numpy surely has; TensorFlow's own operations have fewer."""
@@ -104,7 +104,7 @@ def to_array(proto: TensorProto) -> np.ndarray:
         flat = _from_content(content, known, size) if content else _from_field(getattr(proto, known.field), known)
         if flat.size == size:
             return flat if len(shape) == 1 else flat.reshape(shape)
-        if flat.size == 1 and not content and size <= MAX_BROADCAST:
+        if flat.size == 1 and not content and size * _bytes_of_text(flat) <= MAX_BROADCAST:
             return np.broadcast_to(flat, shape)
     except (ValueError, OverflowError) as error:
         raise _invalid(f"its values are not of shape {shape_text(shape)}: {error}") from error
@@ -185,6 +185,11 @@ def _from_content(content: bytes, known: _Type, size: int) -> np.ndarray:
         return np.frombuffer(content, np.uint8) != 0
     flat = np.frombuffer(content, known.dtype)
     return flat if sys.byteorder == "little" else flat.byteswap()
+
+
+def _bytes_of_text(one: np.ndarray) -> int:
+    """What each copy of one value takes where TensorFlow copies its text, too; 1 for a number."""
+    return max(1, len(one[0])) if one.dtype.kind == "O" else 1
 
 
 def _strings(values: Iterable[bytes]) -> np.ndarray:

@@ -206,6 +206,15 @@ def test_long_messages_are_cut(client: Client) -> None:
     assert message == f"Servable not found for request: Latest({'x' * 5000})"[:MESSAGE_LIMIT] + "...TRUNCATED"
 
 
+def test_long_messages_are_cut_by_their_bytes(client: Client) -> None:
+    """A client's gRPC refuses longer ones, and says RESOURCE_EXHAUSTED in the server's stead."""
+    for _ in range(20):  # it refuses some of those between its two limits
+        code, message = error_of(lambda: client.Predict(predict("a", model="😀" * 5000), timeout=PATIENCE))
+        assert code is Code.NOT_FOUND
+        assert message.endswith("😀...TRUNCATED")
+        assert len(message.encode()) <= MESSAGE_LIMIT + len("...TRUNCATED")
+
+
 class Broken(ModelManager):
     """A manager with faults."""
 

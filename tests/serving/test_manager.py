@@ -409,6 +409,18 @@ def test_one_model_that_is_broken_does_not_keep_the_others(versions: Path, tmp_p
     until(lambda: answering_or_none(manager, "none") == "2", "the model that was not there serves")
 
 
+def test_a_path_that_cannot_be_one_keeps_no_other_model(versions: Path, base: Path, started: Started) -> None:
+    push(versions, 1, base)
+    manager = started(config_of(m=base))
+    config = config_of(m=base)
+    config.model_config_list.config.add(name="new", base_path="/a\0b", model_platform="tensorflow")
+    with pytest.raises(ServingError, match="with error embedded null byte") as raised:
+        manager.reload(config, timeout_s=60)
+    assert raised.value.code == grpc.StatusCode.UNKNOWN
+    push(versions, 2, base)
+    until(lambda: answering(manager) == "2", "the other model's new version serves")
+
+
 def answering_or_none(manager: ModelManager, name: str) -> str | None:
     try:
         return answering(manager, spec(name))

@@ -227,6 +227,7 @@ def test_of_a_bad_row_its_number_is_said(instances: str, dtypes: dict[str, int],
         ('{"a": 1.}', "JSON Parse error: Missing fraction part in number. at offset: 8"),
         ('{"a": "\\x"}', "JSON Parse error: Invalid escape character in string. at offset: 7"),
         ('{"a": 1e999}', "JSON Parse error: Number too big to be stored in double. at offset: 6"),
+        (f'{{"a": {"1" * 211}e99}}', "JSON Parse error: Number too big to be stored in double. at offset: 6"),
         (
             '{"a": "e999", "b": ' + "9" * 5000 + "}",
             "JSON Parse error: Number too big to be stored in double. at offset: 19",
@@ -293,6 +294,16 @@ def test_no_body_brings_the_parser_down(body: bytes) -> None:
         with suppress(ServingError):
             request, form = fill(text)
             json.loads(rest_json.predict_json(request.inputs, form))
+
+
+@pytest.mark.parametrize(
+    "heavy",
+    ['"' + r"\"" * 10**6, '"' + "\\" * 10**6, "[" + ("1" * 209 + ",") * 10**5, "9" * 10**6],
+    ids=["quotation marks", "backslashes", "numbers", "a number"],
+)
+def test_a_heavy_body_is_read_once(heavy: str) -> None:
+    """A pattern that went back for each of its bytes would need hours."""
+    assert refused(f'{{"a": 1e100, "b": {heavy}').startswith("JSON Parse error: ")
 
 
 @given(st.text(st.characters(codec=None)))

@@ -173,6 +173,13 @@ def test_models_that_are_not_there(server: Server, path: str, status: int, messa
     assert (reply.status, reply.error) == (status, message)
 
 
+def test_a_body_that_is_not_packed_as_its_header_says_is_the_clients_mistake(server: Server) -> None:
+    body = json.dumps({"instances": ["a"]})
+    reply = server.ask("POST", "/v1/models/m:predict", body, {"Content-Encoding": "gzip"})
+    assert reply.status == 400
+    assert reply.error == "Request body is not encoded as its Content-Encoding says: gzip"
+
+
 def test_a_too_large_body_is_refused_packed_or_not(server: Server) -> None:
     body = json.dumps({"instances": ["x" * MAX_BODY]}).encode()
     for sent, headers in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):

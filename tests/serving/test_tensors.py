@@ -146,6 +146,7 @@ LIES = {
     "lengths that do not end": shaped(types_pb2.DT_STRING, 2, tensor_content=b"\xff\xff\xff\xff\xff\xff"),
     "many strings in no bytes": shaped(types_pb2.DT_STRING, 2**40, tensor_content=b"abc"),
     "a broadcast that is too big": shaped(types_pb2.DT_STRING, MAX_BROADCAST + 1, string_val=[b"a"]),
+    "a long text for many rows": shaped(types_pb2.DT_STRING, 4096, string_val=[b"a" * (MAX_BROADCAST // 4096 + 1)]),
     "sizes beyond 64 bits": shaped(types_pb2.DT_FLOAT, 2**62, 2**62, 2**62, float_val=[1]),
     "nothing of much": shaped(types_pb2.DT_FLOAT, 0, 2**62, 2**62),
     "negative size": shaped(types_pb2.DT_FLOAT, -1, float_val=[1]),
