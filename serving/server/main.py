@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -383,14 +384,17 @@ def _manager(config: ModelServerConfig, options: Any, logs: Any) -> ModelManager
             except UserError as error:
                 raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
 
-    return Manager(config, options, _log_state)
+    again = ""
+    if options.max_load_retries:
+        again = f" (tried again up to {options.max_load_retries} times, every {options.retry_seconds:g} s)"
+    return Manager(config, options, partial(_log_state, again))
 
 
-def _log_state(model: str, version: int, state: str, detail: str) -> None:
-    """One line a change, in words."""
+def _log_state(again: str, model: str, version: int, state: str, detail: str) -> None:
+    """One line a change, in words; `again` is what follows a failure."""
     words = {"LOADING": "loading", "AVAILABLE": "serving", "UNLOADING": "draining", "END": "unloaded"}
     if detail:
-        logger.error("model %s version %d: failed: %s", model, version, detail)
+        logger.error("model %s version %d: failed: %s%s", model, version, detail, again)
     elif state in words:
         logger.info("model %s version %d: %s", model, version, words[state])
 
