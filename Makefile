@@ -3,13 +3,14 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve test lint clean bench-tasks bench-serve endure-serve fuzz-serve
+.PHONY: help setup demo serve test test-slow lint clean bench-tasks bench-serve endure-serve fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
 	@echo "             TASK=multiclass, ner or qa for another task than binary classification"
 	@echo "make serve   serve the last pushed model over gRPC and REST, with a page to try it: http://127.0.0.1:8501"
-	@echo "make test    set up, run all tests"
+	@echo "make test    set up, run the tests, a whole pipeline run among them"
+	@echo "make test-slow   whole runs of the other tasks, of the Beam engine and of the tfx command"
 	@echo "make lint    set up, ruff and mypy"
 	@echo "make bench-tasks DATA=... [PEER=...]   the tasks on public data, beside a peer: benchmarks/README.md"
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
@@ -40,6 +41,9 @@ serve: setup
 JOBS ?= 2
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-slow: setup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
 lint: setup
 	$(BIN)/ruff check .

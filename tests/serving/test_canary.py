@@ -18,7 +18,7 @@ LIMITS = Limits(max_latency_ms=5000, max_memory_mib=16000, max_start_seconds=120
 def no_server_is_left() -> None:
     """A server that outlives the canary would hold ports and memory for good."""
     yield
-    assert not [p for p in psutil.Process().children() if "serving.server.main" in " ".join(p.cmdline())]
+    assert not [p for p in psutil.Process().children() if "--model_name=canary" in p.cmdline()]
 
 
 def faulty(folder: Path, *, probability: float = 0.5, label: str = "", rows: int | None = None) -> Path:
