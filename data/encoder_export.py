@@ -60,6 +60,8 @@ def _write(source: EncoderSource, folder: Path) -> None:
         import keras_hub
         import tensorflow as tf
 
+        tf.config.list_logical_devices()  # what CUDA says of its absence comes with the first use
+
     try:
         # Explicit dtype: mixed precision set for Keras in the user's ~/.keras must not reach the export.
         backbone = keras_hub.models.BertBackbone.from_preset(str(source.folder), dtype="float32")

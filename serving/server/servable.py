@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,8 +21,6 @@ from serving.sessions import close_session, give_back_memory, open_session, sess
 DEFAULT_SIGNATURE = "serving_default"
 MESSAGE_CHARACTERS = 1024
 """The longest message that a client gets, as TF Serving has it."""
-KEPT_SUBSETS = 16
-"""Subsets of outputs that a session prepares beside each signature's complete outputs: clients choose them freely."""
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -84,8 +82,7 @@ class Servable:
         self._in_callers_thread = options.inter_threads == 1
         self._int8 = int8
         self._lock = threading.Lock()
-        self._callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[Any]]] = {}
-        self._subsets = 0
+        self._callables: dict[str, Callable[..., list[Any]]] = {}
 
     @classmethod
     def load(cls, name: str, version: int, folder: Path, options: EngineOptions | None = None) -> Servable:
@@ -154,7 +151,7 @@ class Servable:
             if self._int8 is not None and signature == DEFAULT_SIGNATURE:
                 results: Mapping[str, Any] = self._int8.run(inputs)
             else:
-                results = self._run_session(signature, definition, inputs, wanted)
+                results = self._run_session(signature, definition, inputs)
             return {alias: _array(results[alias]) for alias in wanted}
         except Exception as error:
             raise run_error(error) from error
@@ -171,37 +168,26 @@ class Servable:
             close_session(session)
 
     def _run_session(
-        self, signature: str, definition: SignatureDef, inputs: Mapping[str, np.ndarray], wanted: Sequence[str]
+        self, signature: str, definition: SignatureDef, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, Any]:
-        fetched, function = self._callable(signature, definition, wanted)
+        """All outputs, whichever are wanted: to fetch others takes seconds of preparation, and more memory."""
+        function = self._callables.get(signature)
+        is_first = function is None
+        if function is None:
+            with self._lock:
+                function = self._callables.get(signature) or self._make_callable(definition)
+                self._callables[signature] = function
         values = function(*(_fed(inputs[alias]) for alias in sorted(definition.inputs)))
-        return dict(zip(fetched, values, strict=True))
+        if is_first:
+            give_back_memory()
+        return dict(zip(sorted(definition.outputs), values, strict=True))
 
-    def _callable(
-        self, signature: str, definition: SignatureDef, wanted: Iterable[str]
-    ) -> tuple[tuple[str, ...], Callable[..., list[Any]]]:
-        """The aliases of what is fetched, and the function of the inputs in the order of their aliases."""
-        complete = tuple(sorted(definition.outputs))
-        subset = tuple(sorted(set(wanted)))
-        function = self._callables.get((signature, subset))
-        if function is not None:
-            return subset, function
-        with self._lock:
-            if subset != complete and (signature, subset) not in self._callables:
-                if self._subsets < KEPT_SUBSETS:
-                    self._subsets += 1
-                else:
-                    subset = complete
-            if (signature, subset) not in self._callables:
-                self._callables[signature, subset] = self._make_callable(definition, subset)
-            return subset, self._callables[signature, subset]
-
-    def _make_callable(self, definition: SignatureDef, outputs: Sequence[str]) -> Callable[..., list[Any]]:
-        """A function of the session: inputs in the order of their aliases to `outputs`."""
+    def _make_callable(self, definition: SignatureDef) -> Callable[..., list[Any]]:
+        """A function of the session: inputs in the order of their aliases to outputs in the order of theirs."""
         if self._session is None:
             raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{self.name} version {self.version} has been unloaded")
         feeds = [_tensor_name(alias, definition.inputs[alias]) for alias in sorted(definition.inputs)]
-        fetches = [_tensor_name(alias, definition.outputs[alias]) for alias in outputs]
+        fetches = [_tensor_name(alias, definition.outputs[alias]) for alias in sorted(definition.outputs)]
         return session_function(self._session, feeds, fetches, in_callers_thread=self._in_callers_thread)
 
 
