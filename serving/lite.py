@@ -30,14 +30,18 @@ class Scorer:
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The model's inputs [rows, n] to its scores <float32>[rows, ...].
 
-        Rows are scored in chunks of similar length, so that a long row does not make all others long.
+        Rows are scored together with those that are as long, up to STEP, and so are the same in whatever company. To
+        change the shape takes the interpreter 0.1 ms, no more than two tokens do.
         """
         rows = len(inputs["input_mask"])
-        if rows <= CHUNK_ROWS:
+        if rows <= 1:
             return self._score(inputs)
-        lengths = inputs["input_mask"].sum(axis=1)
-        order = np.argsort(lengths, kind="stable")
-        chunks = [order[at : at + CHUNK_ROWS] for at in range(0, rows, CHUNK_ROWS)]
+        widths = -(-inputs["input_mask"].sum(axis=1) // STEP)
+        order = np.argsort(widths, kind="stable")
+        alike = np.split(order, np.flatnonzero(np.diff(widths[order])) + 1)
+        chunks = [group[at : at + CHUNK_ROWS] for group in alike for at in range(0, len(group), CHUNK_ROWS)]
+        if len(chunks) == 1:
+            return self._score(inputs)
         results = [self._score(_cut({name: value[c] for name, value in inputs.items()})) for c in chunks]
         return _joined(results)[np.argsort(order)]
 

@@ -30,6 +30,7 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest, Regression
 
 from serving.server.errors import ServingError
 from serving.server.signatures import Run, run_classify, run_multi_inference, run_predict, run_regress
+from serving.server.workers import ModelRun, Workers, too_late
 
 if TYPE_CHECKING:
     from serving.server.manager import ModelManager
@@ -112,7 +113,7 @@ class PredictionCore:
         self.limits = limits or Limits()
         self._observer = observer
         self._request_log = request_log
-        self._workers = threading.Semaphore(self.limits.workers)
+        self._workers = Workers(self.limits.workers)
         self._changed = threading.Condition()
         self._accepted = 0
         self._draining = False
@@ -191,7 +192,7 @@ class PredictionCore:
                 raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
             execution.check_deadline()
             with self.manager.servable(spec) as servable:
-                execution.run = servable.run
+                execution.servable = servable
                 return run(servable, request, execution)
         finally:
             self._release()
@@ -292,19 +293,19 @@ class PredictionCore:
 
 
 class _Execution:
-    """One request's runs of its model: the wait for a free worker, the limit on rows, and the clock.
+    """One request's runs of its model: the limit on rows, the wait for a free worker, and the clock.
 
     Attributes:
-      run: the servable's.
+      servable: the version that runs.
       seconds: that the model took; None before it is run.
       rows: that it was run on.
     """
 
-    __slots__ = ("_deadline", "_max_batch", "_workers", "rows", "run", "seconds")
+    __slots__ = ("_deadline", "_max_batch", "_workers", "rows", "seconds", "servable")
 
-    run: Run
+    servable: Servable
 
-    def __init__(self, workers: threading.Semaphore, max_batch: int, deadline: float | None):
+    def __init__(self, workers: Workers, max_batch: int, deadline: float | None):
         self._workers = workers
         self._max_batch = max_batch
         self._deadline = deadline
@@ -320,28 +321,15 @@ class _Execution:
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"The request has {rows} rows; this server takes at most {self._max_batch} at once. Split it.",
             )
-        self._wait_for_worker()
-        try:
-            start = time.monotonic()
-            answer = self.run(signature, inputs, outputs)
-            self.seconds = (self.seconds or 0.0) + time.monotonic() - start
-            self.rows = rows
-            return answer
-        finally:
-            self._workers.release()
+        run = ModelRun(self.servable, signature, inputs, outputs, rows)
+        answer = self._workers.run(run, self._deadline)
+        self.seconds = (self.seconds or 0.0) + (run.seconds or 0.0)
+        self.rows = rows
+        return answer
 
     def check_deadline(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise self._too_late()
-
-    def _wait_for_worker(self) -> None:
-        if self._deadline is None:
-            self._workers.acquire()
-        elif not self._workers.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
-            raise self._too_late()
-
-    def _too_late(self) -> ServingError:
-        return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the model was run.")
+            raise too_late()
 
 
 def _spec_of(request: _Request) -> ModelSpec | None:

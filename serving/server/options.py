@@ -58,10 +58,10 @@ class ServerOptions:
 
     host: str = "127.0.0.1"
     port: int = 8500
-    grpc_max_threads: int = 4 * CPUS
+    grpc_max_threads: int = max(32, 4 * CPUS)
     ssl_config_file: Path | None = None
     rest_api_port: int = 8501
-    rest_api_num_threads: int = 4 * CPUS
+    rest_api_num_threads: int = max(32, 4 * CPUS)
     rest_api_timeout_in_ms: int = 30_000
     rest_api_enable_cors_support: bool = False
     rest_api_max_body_mb: int = 64

@@ -24,7 +24,7 @@ from modules.tasks.task import Task
 from modules.wordpiece import read_vocabulary
 from serving.int8 import Int8Model
 from serving.lite import FOLDER
-from serving.server.servable import Servable
+from serving.server.servable import EngineOptions, Servable
 from serving.server.signatures import run_multi_inference
 
 MAX_SEQ_LENGTH = 24
@@ -182,6 +182,23 @@ def test_the_int8_model_answers_like_the_trained_one_text_by_text_and_together(c
     if expected[score].shape == together[score].shape:
         assert np.abs(expected[score] - together[score]).max() < 0.3
     int8.close()
+
+
+def test_requests_run_together_on_the_int8_engine_where_their_answers_have_the_same_shape_alone(
+    case: Case, whole: Whole
+) -> None:
+    served = Servable.load("m", 1, whole.folder)
+    assert served.runs_together("serving_default") is ("entity_type" not in case.expected)
+    assert not served.runs_together("serve_examples")
+    if served.runs_together("serving_default"):
+        together = served.run("serving_default", arrays(case.requests))
+        for row, request in enumerate(case.requests):
+            for name, values in served.run("serving_default", arrays([request])).items():
+                assert values.tolist() == together[name][row : row + 1].tolist(), name
+    served.close()
+    by_tensorflow = Servable.load("m", 1, whole.folder, EngineOptions(engine="savedmodel"))
+    assert not by_tensorflow.runs_together("serving_default")
+    by_tensorflow.close()
 
 
 @ONE_TASK

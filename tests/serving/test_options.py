@@ -17,7 +17,7 @@ def test_defaults_are_tensorflow_servings() -> None:
     assert (options.port, options.model_name, options.rest_api_timeout_in_ms) == (8500, "default", 30_000)
     assert (options.max_num_load_retries, options.load_retry_interval_micros) == (5, 60_000_000)
     assert options.file_system_poll_wait_seconds == 1
-    assert options.grpc_max_threads == options.rest_api_num_threads == 4 * CPUS
+    assert options.grpc_max_threads == options.rest_api_num_threads == max(32, 4 * CPUS)
     assert options.enable_model_warmup is True
 
 
