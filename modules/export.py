@@ -205,8 +205,11 @@ def _rewritten(
     return fast, ""
 
 
-def _fast(model: tf_keras.Model, head: Head, weights: BertWeights, precision: tf.DType) -> _Fast:
-    rebuilt = head.build(FastEncoder(weights, compute_dtype=precision), dropout=0.0)
+def _fast(
+    model: tf_keras.Model, head: Head, weights: BertWeights, precision: tf.DType, *, compact_embeddings: bool = False
+) -> _Fast:
+    encoder = FastEncoder(weights, compute_dtype=precision, compact_embeddings=compact_embeddings)
+    rebuilt = head.build(encoder, dropout=0.0)
     for layer in rebuilt.layers:
         if layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())
@@ -234,7 +237,8 @@ def _at_precision(fast: _Fast, judge: Judge, settings: ExportSettings, record: d
 def _export_int8(
     fast: _Fast, judge: Judge, serving: ServingModel, settings: ExportSettings, folder: Path, record: dict[str, Any]
 ) -> None:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([fast.function], None)  # it is all constants
+    compact = _fast(judge.model, judge.head, fast.weights, tf.float32, compact_embeddings=True)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([compact.function], None)  # it is all constants
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     content = converter.convert()
     scorer = Scorer(content, threads=1)

@@ -130,13 +130,22 @@ class FastEncoder(tf_keras.layers.Layer):
     Of its two outputs, the one that a model does not use costs nothing once the model's function is pruned.
     """
 
-    def __init__(self, weights: BertWeights, *, compute_dtype: tf.DType = tf.float32, name: str = "encoder"):
+    def __init__(
+        self,
+        weights: BertWeights,
+        *,
+        compute_dtype: tf.DType = tf.float32,
+        compact_embeddings: bool = False,
+        name: str = "encoder",
+    ):
         """
         Args:
           compute_dtype: float32, or bfloat16 for weights and activations of the layers; embeddings are float32 always.
+          compact_embeddings: token embeddings in 8 bits and the others in 16, for an engine that would otherwise make
+            8 bits of all: with a scale for each row and not one for the table, half of its error goes.
         """
         super().__init__(name=name, trainable=False, dtype=tf.float32)
-        self._bert, self._of = _Untracked(weights), compute_dtype
+        self._bert, self._of, self._compact = _Untracked(weights), compute_dtype, compact_embeddings
 
     def call(
         self, input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor, training: Any = None
@@ -153,9 +162,9 @@ class FastEncoder(tf_keras.layers.Layer):
         with tf.control_dependencies([limit] if limit is not None else []):
             # Counted, not sliced: LiteRT wants to know every shape before it runs. Past the text it does not matter.
             positions = tf.cumsum(input_mask, axis=1, exclusive=True)
-        states = tf.gather(tf.constant(weights.tokens), input_word_ids)
-        states += tf.gather(tf.constant(weights.positions), positions)
-        states += tf.gather(tf.constant(weights.segments), input_type_ids)
+        states = self._embedded(weights.tokens, input_word_ids, np.int8)
+        states += self._embedded(weights.positions, positions, np.int16)
+        states += self._embedded(weights.segments, input_type_ids, np.int16)
         states = tf.cast(_layer_norm(states, weights.gamma, weights.beta), self._of)
         states = tf.reshape(states, [-1, hidden])
         # Added to the scores [batch, heads, queries, keys].
@@ -167,6 +176,18 @@ class FastEncoder(tf_keras.layers.Layer):
         pooled = tf.tanh(self._dense(first, weights.pooler, weights.pooler_bias))
         sequence = tf.reshape(self._layer(weights.blocks[-1], states, away, shape), [batch, -1, hidden])
         return tf.cast(pooled, tf.float32), tf.cast(sequence, tf.float32)
+
+    def _embedded(self, table: np.ndarray, ids: tf.Tensor, compact: type[np.integer]) -> tf.Tensor:
+        """Rows of a table <float32>[n, h] for ids [batch, tokens]; it is kept as `compact` where that is asked."""
+        if not self._compact:
+            return tf.gather(tf.constant(table), ids)
+        # The rows' scales are integers, too, or the engine would make 8 bits of them.
+        scales = np.abs(table).max(axis=1) / np.iinfo(compact).max
+        unit = np.float32(max(float(scales.max()), 1e-30) / np.iinfo(np.int16).max)
+        units = np.ceil(scales / unit).clip(1, np.iinfo(np.int16).max).astype(np.int16)
+        rows = np.round(table / (units[:, None] * unit)).astype(compact)
+        scale = tf.cast(tf.gather(tf.constant(units), ids), tf.float32) * unit
+        return tf.cast(tf.gather(tf.constant(rows), ids), tf.float32) * tf.expand_dims(scale, 2)
 
     def _layer(
         self, block: Block, states: tf.Tensor, away: tf.Tensor, shape: _Shape, *, cls_only: bool = False

@@ -308,6 +308,23 @@ def test_too_many_tokens_are_an_error_that_says_how_many_there_may_be(tiny_encod
         FastEncoder(weights)(ones, ones, ones)
 
 
+def test_compact_embeddings_are_as_close_as_their_bits_allow(tiny_encoder: Path) -> None:
+    weights = bert_weights(load_encoder(str(tiny_encoder)))
+    assert weights is not None
+    # Rows of very different sizes, as trained ones are, and one of zeros.
+    tokens = weights.tokens * np.logspace(-3, 0, len(weights.tokens), dtype=np.float32)[:, None]
+    tokens[3] = 0
+    ids = tf.range(len(tokens))[None]
+    compact = FastEncoder(weights, compact_embeddings=True)
+    for dtype in (np.int8, np.int16):
+        found = compact._embedded(tokens, ids, dtype)[0].numpy()
+        step = np.abs(tokens).max(axis=1, keepdims=True) / np.iinfo(dtype).max
+        # Half a step, and what the scale's own rounding adds, a 32,767th of the largest row's step.
+        assert (np.abs(found - tokens) <= 0.51 * (step + step.max() / np.iinfo(np.int16).max) + 1e-9).all()
+    plain = FastEncoder(weights)._embedded(tokens, ids, np.int8)[0].numpy()
+    np.testing.assert_array_equal(plain, tokens)
+
+
 def test_what_the_model_is_stands_beside_it(case: Case, whole: Whole) -> None:
     facts = json.loads((whole.folder / "assets.extra" / "model.json").read_bytes())
     assert task_from(facts).spec() == case.task.spec()
