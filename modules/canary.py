@@ -26,7 +26,8 @@ from serving.server.warmup import WARMUP_FILE, write_warmup
 
 RECORD = "canary.json"
 LOOKED_AT = 2000
-TEXTS = 16
+# Texts to ask: fewer where they are long, or a server would warm up with whole articles for minutes.
+MOST_TEXTS, FEWEST_TEXTS, MOST_CHARACTERS = 16, 4, 100_000
 NOT_TRIED = "the model was not blessed, so it was not tried"
 
 
@@ -68,8 +69,15 @@ def _traffic(split: Path, task: Task) -> Traffic:
     """Rows of different lengths: of those that are looked at, from the shortest text to the longest."""
     rows = [(task.request(_columns(example)), example) for example in _first_examples(split)]
     rows.sort(key=lambda row: sum(map(len, row[0])))
-    places = np.unique(np.linspace(0, len(rows) - 1, min(TEXTS, len(rows))).round().astype(int))
+    places = _spread([sum(map(len, texts)) for texts, _ in rows])
     return Traffic([rows[at][0] for at in places], [rows[at][1] for at in places])
+
+
+def _spread(lengths: Sequence[int]) -> list[int]:
+    """Places in rows of ascending lengths, the first and the last among them, so many that they can all be asked."""
+    affordable = int(MOST_CHARACTERS / max(np.mean(lengths), 1.0))
+    count = min(max(FEWEST_TEXTS, min(MOST_TEXTS, affordable)), len(lengths))
+    return sorted(set(np.linspace(0, len(lengths) - 1, count).round().astype(int).tolist()))
 
 
 def _first_examples(split: Path) -> Iterator[bytes]:
