@@ -75,7 +75,7 @@ def _traffic(split: Path, task: Task) -> Traffic:
 
 def _spread(lengths: Sequence[int]) -> list[int]:
     """Places in rows of ascending lengths, the first and the last among them, so many that they can all be asked."""
-    affordable = int(MOST_CHARACTERS / max(np.mean(lengths), 1.0))
+    affordable = MOST_CHARACTERS * len(lengths) // max(sum(lengths), 1)
     count = min(max(FEWEST_TEXTS, min(MOST_TEXTS, affordable)), len(lengths))
     return sorted(set(np.linspace(0, len(lengths) - 1, count).round().astype(int).tolist()))
 
