@@ -357,9 +357,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def set_up_logging(verbose: bool) -> None:
     """One line an event on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", force=True)
+    logging.getLogger("aiohttp.server").addFilter(_without_traceback)
     if not verbose:
         for name in ("tensorflow", "absl", "asyncio", "h5py"):
             logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """What is no HTTP, a gRPC client on REST's port say, is the sender's mistake: one line, and no stack."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        said = " ".join(error.message.split())[:200]
+        record.msg, record.args = f"{record.getMessage()}: not HTTP/1.1: {said}", ()
+        record.exc_info, record.exc_text = None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def _manager(config: ModelServerConfig, options: Any, logs: Any) -> ModelManager:

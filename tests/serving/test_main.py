@@ -292,6 +292,22 @@ def test_sigterm_while_it_loads(tmp_path: Path) -> None:
     assert not (tmp_path / "ready").exists()
 
 
+def test_what_is_no_http_is_one_line_of_the_log(start: Start, model: Path) -> None:
+    server = start(f"--model_base_path={model}", "--model_name=m")
+    channel = grpc.insecure_channel(f"127.0.0.1:{server.rest_port}")
+    with pytest.raises(grpc.RpcError):
+        PredictionServiceStub(channel).Predict(PredictRequest(), timeout=5)
+    channel.close()
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
+        connection.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: x\r\n\r\n")
+        assert b" 400 " in connection.recv(64)
+    wait_until(lambda: "not HTTP/1.1" in server.log.read_text(), server.log.read_text)
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert not [line for line in log.splitlines() if "not HTTP/1.1" in line and " W " not in line]
+    assert server.end() == 0
+
+
 def test_port_in_use(model: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
