@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,11 +22,15 @@ class Scorer:
         """
         Args:
           model: a .tflite file, or what is in it.
-          threads: how many calls compute at a time; each keeps a copy of the weights in memory and uses one core.
+          threads: how many calls compute at a time, each with a copy of the weights in memory and on one core. A call
+              that is alone has all these cores: a third less time, for a tenth more work.
         """
         self._interpreters: queue.LifoQueue[_Interpreter] = queue.LifoQueue()
         for _ in range(threads):
-            self._interpreters.put(_Interpreter(model))
+            self._interpreters.put(_Interpreter(model, threads=1))
+        self._wide = _Interpreter(model, threads) if threads > 1 else None
+        self._lock = threading.Lock()
+        self._under_way = 0
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The model's inputs [rows, n] to its scores <float32>[rows, ...].
@@ -46,21 +51,30 @@ class Scorer:
         return _joined(results)[np.argsort(order)]
 
     def _score(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        interpreter = self._interpreters.get()
+        with self._lock:
+            alone = not self._under_way
+            self._under_way += 1
         try:
-            return interpreter(inputs)
+            if alone and self._wide is not None:
+                return self._wide(inputs)
+            interpreter = self._interpreters.get()
+            try:
+                return interpreter(inputs)
+            finally:
+                self._interpreters.put(interpreter)
         finally:
-            self._interpreters.put(interpreter)
+            with self._lock:
+                self._under_way -= 1
 
 
 class _Interpreter:
     """One LiteRT interpreter, which is for one thread at a time."""
 
-    def __init__(self, model: Path | bytes):
+    def __init__(self, model: Path | bytes, threads: int):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        self._lite = Interpreter(**source, num_threads=1, experimental_op_resolver_type=OpResolverType.AUTO)
+        self._lite = Interpreter(**source, num_threads=threads, experimental_op_resolver_type=OpResolverType.AUTO)
         self._inputs = {detail["name"]: detail["index"] for detail in self._lite.get_input_details()}
         [output] = self._lite.get_output_details()
         self._output, self._width = output["index"], output["shape_signature"][1:].tolist()

@@ -178,6 +178,10 @@ def test_the_int8_model_answers_like_the_trained_one_text_by_text_and_together(c
     for row, request in enumerate(case.requests):
         alone = int8.run(arrays([request]))
         assert alone[first].tolist()[0] == together[first].tolist()[row] == many[first].tolist()[row]
+    with_all_cores = Int8Model(whole.folder / FOLDER, threads=2).run(arrays(case.requests))
+    assert {name: values.tolist() for name, values in with_all_cores.items()} == {
+        name: values.tolist() for name, values in together.items()
+    }
     score = next(name for name in ("probability", "entity_score", "score") if name in expected)
     if expected[score].shape == together[score].shape:
         assert np.abs(expected[score] - together[score]).max() < 0.3
