@@ -23,7 +23,7 @@ class Scorer:
         Args:
           model: a .tflite file, or what is in it.
           threads: how many calls compute at a time, each with a copy of the weights in memory and on one core. A call
-              that is alone has all these cores: a third less time, for a tenth more work.
+              that is alone has all these cores: a third less time, for a little more work.
         """
         self._interpreters: queue.LifoQueue[_Interpreter] = queue.LifoQueue()
         for _ in range(threads):
