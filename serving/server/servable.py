@@ -81,7 +81,7 @@ class Servable:
         self._session = session
         self._in_callers_thread = options.inter_threads == 1
         self._int8 = int8
-        self._together = int8 is not None and _has_fixed_widths(signatures[DEFAULT_SIGNATURE])
+        self._together = int8 is not None and _has_fixed_widths(signatures.get(DEFAULT_SIGNATURE, SignatureDef()))
         self._lock = threading.Lock()
         self._callables: dict[str, Callable[..., list[Any]]] = {}
 

@@ -49,7 +49,7 @@ class ModelRun:
 
     def wait(self, seconds: float | None) -> bool:
         """Until it was woken: it has an outcome by then, or a worker of its own. False where the time is over."""
-        return self._turn.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
+        return self._turn.acquire(timeout=-1 if seconds is None else min(max(0.0, seconds), threading.TIMEOUT_MAX))
 
     def wake(self) -> None:
         self._turn.release()
