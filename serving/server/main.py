@@ -526,11 +526,11 @@ def _listening(host: str, port: int, flag: str) -> socket.socket:
 
 @contextmanager
 def _tensorflow_quiet(verbose: bool) -> Iterator[None]:
-    """Sends what TensorFlow's C++ says while it is imported nowhere; its errors later on are shown."""
+    """Sends what TensorFlow's C++ says while it is imported nowhere; later on it says what ends the process."""
     if verbose:
         yield
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors that matter come as exceptions, too
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.stderr.flush()
     kept = os.dup(2)

@@ -83,7 +83,7 @@ class Servable:
         self._int8 = int8
         self._together = int8 is not None and _has_fixed_widths(signatures.get(DEFAULT_SIGNATURE, SignatureDef()))
         self._lock = threading.Lock()
-        self._callables: dict[str, Callable[..., list[Any]]] = {}
+        self._callables: dict[str, Callable[..., dict[str, Any]]] = {}
 
     @classmethod
     def load(cls, name: str, version: int, folder: Path, options: EngineOptions | None = None) -> Servable:
@@ -184,20 +184,52 @@ class Servable:
         is_first = function is None
         if function is None:
             with self._lock:
-                function = self._callables.get(signature) or self._make_callable(definition)
-                self._callables[signature] = function
+                if signature not in self._callables:
+                    self._prepare(definition)
+                function = self._callables[signature]
         values = function(*(_fed(inputs[alias]) for alias in sorted(definition.inputs)))
         if is_first:
             give_back_memory()
-        return dict(zip(sorted(definition.outputs), values, strict=True))
+        return {alias: values[info.name] for alias, info in definition.outputs.items()}
 
-    def _make_callable(self, definition: SignatureDef) -> Callable[..., list[Any]]:
-        """A function of the session: inputs in the order of their aliases to outputs in the order of theirs."""
+    def _prepare(self, definition: SignatureDef) -> None:
+        """Makes the function of a signature, and of all others that are other outputs of the same computation: for
+        classify and regress one preparation does."""
         if self._session is None:
             raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{self.name} version {self.version} has been unloaded")
-        feeds = [_tensor_name(alias, definition.inputs[alias]) for alias in sorted(definition.inputs)]
-        fetches = [_tensor_name(alias, definition.outputs[alias]) for alias in sorted(definition.outputs)]
-        return session_function(self._session, feeds, fetches, in_callers_thread=self._in_callers_thread)
+        feeds, nodes = _feeds(definition), {_node(name) for name in _fetches(definition)}
+        same = {
+            name: other
+            for name, other in self.signatures.items()
+            if other is definition
+            or (_computes(other) and _feeds(other) == feeds and {_node(fetch) for fetch in _fetches(other)} == nodes)
+        }
+        fetches = sorted({fetch for other in same.values() for fetch in _fetches(other)})
+        run = session_function(self._session, feeds, fetches, in_callers_thread=self._in_callers_thread)
+
+        def function(*arrays: np.ndarray) -> dict[str, Any]:
+            return dict(zip(fetches, run(*arrays), strict=True))
+
+        self._callables.update(dict.fromkeys(same, function))
+
+
+def _feeds(definition: SignatureDef) -> list[str]:
+    """Names of the input tensors in the order of their aliases; of the outputs, `_fetches`."""
+    return [_tensor_name(alias, definition.inputs[alias]) for alias in sorted(definition.inputs)]
+
+
+def _fetches(definition: SignatureDef) -> list[str]:
+    return [_tensor_name(alias, definition.outputs[alias]) for alias in sorted(definition.outputs)]
+
+
+def _computes(definition: SignatureDef) -> bool:
+    """Whether all its tensors are dense; the init op's are none."""
+    tensors = [*definition.inputs.values(), *definition.outputs.values()]
+    return bool(definition.inputs) and all(info.name for info in tensors)
+
+
+def _node(tensor: str) -> str:
+    return tensor.partition(":")[0]
 
 
 def run_error(error: BaseException) -> ServingError:

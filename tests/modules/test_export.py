@@ -289,6 +289,8 @@ def test_one_multi_inference_call_asks_the_pushed_model_for_classes_and_the_numb
         task.model_spec.name, task.model_spec.signature_name = "m", request_kind
     request.input.example_list.examples.add().ParseFromString(example(text=case.requests[0]["text"]))
     classes, number = run_multi_inference(servable, request).results
+    assert servable._callables["classify"] is servable._callables["regress"], "prepared twice: seconds, and memory"
+    assert "serve_examples" not in servable._callables
     servable.close()
     [row] = classes.classification_result.classifications
     assert [c.label for c in row.classes] == list(case.task.labels or ())
