@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 import grpc
 import yaml
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
@@ -111,17 +111,27 @@ def make_app(
     """
     handler = _Handler(core, executor, timeout_s, max_body_bytes, max_waiting, cors)
     app = web.Application(client_max_size=max_body_bytes)
-    app.router.add_get("/", handler.page)
-    app.router.add_get("/openapi.json", handler.openapi)
+    app.router.add_get("/", handler.page, expect_handler=_continue)
+    app.router.add_get("/openapi.json", handler.openapi, expect_handler=_continue)
     if metrics_path is not None and metrics is not None:
 
         async def answer_metrics(request: web.Request) -> web.Response:
             loop = asyncio.get_running_loop()
             return web.Response(body=await loop.run_in_executor(executor, metrics), content_type="text/plain")
 
-        app.router.add_get(metrics_path, answer_metrics)
-    app.router.add_route("*", r"/{path:[\s\S]*}", handler.api)
+        app.router.add_get(metrics_path, answer_metrics, expect_handler=_continue)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handler.api, expect_handler=_continue)
     return app
+
+
+async def _continue(request: web.Request) -> None:
+    """Answers `Expect`, as aiohttp does, which repeats an unknown one and fails where that is no text."""
+    if request.version != HttpVersion11:
+        return
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
 
 
 class _Handler:

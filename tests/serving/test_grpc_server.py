@@ -287,6 +287,19 @@ def test_deadlines_reach_the_core(manager: ModelManager, pool: ThreadPoolExecuto
         assert running.result(PATIENCE).outputs
 
 
+def test_calls_without_a_deadline_wait_for_a_worker(
+    manager: ModelManager, pool: ThreadPoolExecutor, gates: Callable[[], Path]
+) -> None:
+    gate = gates()
+    with serving(PredictionCore(manager, Limits(workers=1))) as client:
+        running = pool.submit(client.Predict, predict(gate))
+        until(lambda: client.core.queue_depth == 1)
+        waiting = [pool.submit(client.Predict, predict("a"), timeout=timeout) for timeout in (None, 1e9)]
+        until(lambda: client.core.queue_depth == 3)
+        gate.touch()
+        assert all(call.result(PATIENCE).outputs for call in (running, *waiting))
+
+
 def test_accepted_requests_are_finished(
     manager: ModelManager, pool: ThreadPoolExecutor, gates: Callable[[], Path]
 ) -> None:

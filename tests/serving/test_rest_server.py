@@ -180,6 +180,23 @@ def test_a_body_that_is_not_packed_as_its_header_says_is_the_clients_mistake(ser
     assert reply.error == "Request body is not encoded as its Content-Encoding says: gzip"
 
 
+@pytest.mark.parametrize(("expected", "statuses"), [(b"100-Continue", [100, 200]), (b"\xea", [417]), (b"tea", [417])])
+def test_what_a_client_expects_before_it_sends_the_body(server: Server, expected: bytes, statuses: list[int]) -> None:
+    body = b'{"instances": ["a"]}'
+    head = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nExpect: %s\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        connection.sendall(head % (len(body), expected))
+        found = []
+        with connection.makefile("rb") as answer:
+            for _ in statuses:
+                found.append(int(answer.readline().split()[1]))
+                while answer.readline().strip():
+                    pass
+                if found[-1] == 100:
+                    connection.sendall(body)
+    assert found == statuses
+
+
 def test_a_too_large_body_is_refused_packed_or_not(server: Server) -> None:
     body = json.dumps({"instances": ["x" * MAX_BODY]}).encode()
     for sent, headers in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):
