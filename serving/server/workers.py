@@ -143,15 +143,19 @@ class Workers:
             return False
 
     def _await(self, run: ModelRun, deadline: float | None) -> None:
-        if run.wait(None if deadline is None else deadline - time.monotonic()):
-            return
-        with self._lock:
-            waits_still = run in self._waiting
-            if waits_still:
-                self._waiting.remove(run)
+        woken = waits_still = False
+        try:
+            woken = run.wait(None if deadline is None else deadline - time.monotonic())
+        finally:  # whatever happens, no worker may be handed to a run that is gone
+            if not woken:
+                with self._lock:
+                    waits_still = run in self._waiting
+                    if waits_still:
+                        self._waiting.remove(run)
         if waits_still:
             raise too_late()
-        run.wait(None)  # its turn came meanwhile
+        if not woken:
+            run.wait(None)  # its turn came meanwhile
 
     def _execute(self, run: ModelRun) -> None:
         """With a worker, which is handed on afterwards."""

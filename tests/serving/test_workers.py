@@ -160,3 +160,17 @@ def test_many_at_once_get_each_their_own(pool: ThreadPoolExecutor) -> None:
     assert [answer["same"].tolist() for answer in answers] == [[text] for text in texts]
     assert sum(map(len, model.began)) == len(texts)
     assert (workers._free, len(workers._waiting)) == (2, 0)
+
+
+def test_a_wait_that_fails_costs_no_worker(model: Model, pool: ThreadPoolExecutor) -> None:
+    class Failing(ModelRun):
+        def wait(self, seconds: float | None) -> bool:
+            raise OverflowError("of some kind")
+
+    line = Line(Workers(1), pool)
+    first = line.add(run_of(model, b"a"))
+    with pytest.raises(OverflowError):
+        line.workers.run(Failing(model, "other", {"text": np.array([b"x"], object)}, None, 1), None)  # type: ignore[arg-type]
+    model.gate.set()
+    assert lengths(first) == [1]
+    assert line.workers.run(run_of(model, b"bb"), time.monotonic() + 1)["length"].tolist() == [2]
