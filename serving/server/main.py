@@ -369,7 +369,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
-        said = error.message.strip().splitlines()[0].partition(":")[0][:80]
+        said = error.message.strip().partition("\n")[0].partition(":")[0][:80]
         record.msg, record.args = f"{record.getMessage()}: not HTTP/1.1 (gRPC is on --port): {said}", ()
         record.exc_info, record.exc_text = None, None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
