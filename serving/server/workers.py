@@ -32,16 +32,18 @@ class ModelRun:
     """One request's run of a signature.
 
     Attributes:
+      rows: of its inputs.
+      size: bytes of its texts; None where it runs alone.
       seconds: that the model took, with all that ran together with it; None before it ran.
     """
 
-    __slots__ = ("_inputs", "_outcome", "_outputs", "_servable", "_signature", "_size", "_turn", "rows", "seconds")
+    __slots__ = ("_inputs", "_outcome", "_outputs", "_servable", "_signature", "_turn", "rows", "seconds", "size")
 
     def __init__(self, servable: Servable, signature: str, inputs: Arrays, outputs: Sequence[str] | None, rows: int):
         """Of `Servable.run`; `rows` of the inputs."""
         self._servable, self._signature, self._inputs, self._outputs = servable, signature, inputs, outputs
         self.rows = rows
-        self._size = _bytes_of(inputs) if rows <= TOGETHER_ROWS and servable.runs_together(signature) else None
+        self.size = _bytes_of(inputs, rows) if rows <= TOGETHER_ROWS and servable.runs_together(signature) else None
         self.seconds: float | None = None
         self._outcome: Arrays | Exception | None = None
         self._turn = threading.Lock()
@@ -69,15 +71,9 @@ class ModelRun:
         assert self._outcome is not None
         return self._outcome
 
-    def size_beside(self, other: ModelRun) -> int | None:
-        """The bytes that it adds to a run of `other`; None where they cannot run together."""
-        if self._size is None or self._servable is not other._servable or self._signature != other._signature:
-            return None
-        return self._size
-
-    @property
-    def goes_together(self) -> bool:
-        return self._size is not None
+    def goes_with(self, other: ModelRun) -> bool:
+        """Whether both are of the same signature; for runs that have a size."""
+        return self._servable is other._servable and self._signature == other._signature
 
     def execute(self, others: Sequence[ModelRun]) -> None:
         """Runs the model on the rows of all. An error is that of the request that caused it alone."""
@@ -175,17 +171,17 @@ class Workers:
 
     def _company(self, run: ModelRun) -> list[ModelRun]:
         """Takes a fair share of those that wait out of the line: the other workers will want some, too."""
-        if not self._waiting or not run.goes_together:
+        if not self._waiting or run.size is None:
             return []
         most = -(-(len(self._waiting) + 1) // self._count) - 1
-        rows, size = TOGETHER_ROWS - run.rows, TOGETHER_BYTES - (run.size_beside(run) or 0)
+        rows, size = TOGETHER_ROWS - run.rows, TOGETHER_BYTES - run.size
         taken: list[ModelRun] = []
         left: deque[ModelRun] = deque()
         for waiting in self._waiting:
-            more = waiting.size_beside(run) if len(taken) < most else None
-            if more is not None and more <= size and waiting.rows <= rows:
+            fits = waiting.size is not None and waiting.size <= size and waiting.rows <= rows
+            if fits and len(taken) < most and waiting.goes_with(run):
                 taken.append(waiting)
-                rows, size = rows - waiting.rows, size - more
+                rows, size = rows - waiting.rows, size - (waiting.size or 0)
             else:
                 left.append(waiting)
         self._waiting = left
@@ -196,8 +192,8 @@ def too_late() -> ServingError:
     return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the model was run.")
 
 
-def _bytes_of(inputs: Arrays) -> int | None:
-    """Of all texts; None where an input is not one column of texts."""
-    if any(array.ndim != 1 or array.dtype != object for array in inputs.values()):
+def _bytes_of(inputs: Arrays, rows: int) -> int | None:
+    """Of all texts; None where not every input is a column of so many texts, which would shift those of other runs."""
+    if any(array.shape != (rows,) or array.dtype != object for array in inputs.values()):
         return None
     return sum(len(text) for array in inputs.values() for text in array)

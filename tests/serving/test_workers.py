@@ -174,3 +174,18 @@ def test_a_wait_that_fails_costs_no_worker(model: Model, pool: ThreadPoolExecuto
     model.gate.set()
     assert lengths(first) == [1]
     assert line.workers.run(run_of(model, b"bb"), time.monotonic() + 1)["length"].tolist() == [2]
+
+
+def test_inputs_of_unequal_lengths_never_shift_those_of_others(model: Model, pool: ThreadPoolExecutor) -> None:
+    def pairs(texts: list[bytes], contexts: list[bytes]) -> ModelRun:
+        inputs = {"text": np.array(texts, object), "context": np.array(contexts, object)}
+        return ModelRun(model, "serving_default", inputs, None, max(len(texts), len(contexts)))  # type: ignore[arg-type]
+
+    line = Line(Workers(1), pool)
+    line.add(run_of(model, b"first"))
+    runs = [pairs([b"a"], [b"b", b"c"]), pairs([b"mine"], [b"mine, too"]), pairs([b"d", b"e"], [b"f"])]
+    assert [run.size for run in runs] == [None, 13, None]
+    futures = [line.add(run) for run in runs]
+    model.gate.set()
+    assert lengths(futures[1]) == [4]
+    assert model.began == [[b"first"], [b"a"], [b"mine"], [b"d", b"e"]]
