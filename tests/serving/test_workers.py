@@ -187,5 +187,5 @@ def test_inputs_of_unequal_lengths_never_shift_those_of_others(model: Model, poo
     assert [run.size for run in runs] == [None, 13, None]
     futures = [line.add(run) for run in runs]
     model.gate.set()
-    assert lengths(futures[1]) == [4]
+    assert [lengths(future) for future in futures] == [[1], [4], [1, 1]]
     assert model.began == [[b"first"], [b"a"], [b"mine"], [b"d", b"e"]]
