@@ -11,7 +11,7 @@ from tfx.utils import proto_utils
 
 from modules.serving_model import ServingModel, ServingParts
 from modules.tasks.task import Task
-from pipeline.config import IN_MEMORY_BEAM
+from pipeline.settings.delivery import IN_MEMORY_BEAM
 
 
 class Evaluation:

@@ -14,7 +14,7 @@ from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
 from modules.answer_metrics import exact_match, normalize_answer, token_f1
-from pipeline.config import IN_MEMORY_BEAM
+from pipeline.settings.delivery import IN_MEMORY_BEAM
 
 BUCKETS = ["00-09", "10+"]
 MODELS = ("candidate", "baseline")

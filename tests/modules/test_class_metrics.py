@@ -20,7 +20,7 @@ from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
 from modules.class_metrics import ClassF1, ClassPrecision, ClassRecall, f1, precision, recall
-from pipeline.config import IN_MEMORY_BEAM
+from pipeline.settings.delivery import IN_MEMORY_BEAM
 
 TYPES = ["PER", 'ORG/sub, "é" 株', "LOC", "NEVER"]  # nothing is of the last type, neither in gold nor predictions
 TAGS = ["O", *(f"{place}-{kind}" for kind in TYPES[:3] for place in "BI")]

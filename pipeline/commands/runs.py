@@ -1,0 +1,48 @@
+"""`tfx-bert runs`."""
+
+import json
+from dataclasses import asdict
+
+import click
+from rich.markup import escape
+
+from data.errors import UserError
+
+
+@click.command()
+@click.argument("run_id", required=False)
+@click.option("--config", help="Whose runs: a configuration. Default: all under ./output.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of runs, newest first.")
+def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
+    """What ran, when, how long and how much memory each component took, how good the model was, where it went.
+
+    With RUN_ID, or for the newest run, also its components and metrics.
+    """
+    from pipeline.records import read_records
+    from pipeline.roots import artifact_roots
+    from pipeline.view import components_table, metrics_table, runs_table
+    from pipeline.view import console as new_console
+
+    records = read_records(artifact_roots(config))
+    if as_json:
+        shown = [r for r in records if run_id in (None, r.id)]
+        click.echo(json.dumps([asdict(record) for record in shown], indent=1))
+        return
+    console = new_console()
+    if not records:
+        console.print(
+            "no runs yet: tfx-bert run reviews (runs of a configuration with its own artifact_root: --config)"
+        )
+        return
+    chosen = next((r for r in records if run_id in (None, r.id)), None)
+    if chosen is None:
+        raise UserError(f"no run {run_id!r}; there are {', '.join(r.id for r in records[:10])}")
+    console.print(runs_table(records))
+    console.print()
+    console.print(components_table(chosen))
+    if chosen.metrics:
+        console.print(metrics_table(chosen))
+    if chosen.pushed_path:
+        console.print(f"pushed to {chosen.pushed_path}")
+    for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
+        console.print(f"  {escape(line)}")

@@ -1,0 +1,53 @@
+"""`encoder`, `preprocessing`, `training` and `export`: the model."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.settings.section import Fraction, Section, Share
+
+
+class EncoderConfig(Section):
+    """The pretrained BERT."""
+
+    handle: str = Field(
+        "minilm", description="minilm (built in), a TF Hub URL, a SavedModel folder, or a KerasHub/Hugging Face folder"
+    )
+
+
+class PreprocessingConfig(Section):
+    """How text becomes token ids; vocabulary and casing are the encoder's own unless set here."""
+
+    max_seq_length: int = Field(128, ge=3, le=512, description="tokens, [CLS] and [SEP] included")
+    vocab_file: str | None = None
+    lower_case: bool | None = None
+
+
+class TrainingConfig(Section):
+    """Fine-tuning; the whole encoder is trained."""
+
+    epochs: int = Field(2, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(5e-5, gt=0, lt=1)
+    warmup_fraction: Share = Field(0.1, description="of all steps; the rate then falls linearly to 0")
+    weight_decay: Share = 0.01
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    early_stopping_patience: int | None = Field(
+        1, ge=0, description="epochs that are not better on the held-out part; null: the last epoch's weights are kept"
+    )
+    holdout_fraction: Fraction = Field(0.1, description="of the training split: early stopping and thresholds")
+    mixed_precision: Literal["none", "float16", "bfloat16"] = Field(
+        "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"
+    )
+    seed: int = Field(1, ge=0)
+
+
+class ExportConfig(Section):
+    """The model that is pushed: rebuilt for inference, and compared with the trained one on the eval split."""
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: up to twice as fast on CPUs that have it, differs in the second decimal"
+    )
+    int8: bool = Field(False, description="also a LiteRT int8 model beside it, which tfx-bert serve answers with")
+    max_difference: Share = Field(0.1, description="of any probability, for bfloat16 and int8: else they are left out")
+    max_flips: Share = Field(0.01, description="share of decisions that may change, for bfloat16 and int8")
