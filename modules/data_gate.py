@@ -11,7 +11,13 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
 from data.errors import DataError
+from modules.text_statistics_gen import ExampleTextStatistics
+from modules.text_validator import TextAnomalies, read_anomalies
 
+_REMEDY = (
+    "\nMend the data; or, where they are as they should be, raise the limit that a line names, or set its action to"
+    " warn: for this run alone with, say, --set data.drift.action=warn"
+)
 _NEW_STRING = anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES
 _Message = TypeVar("_Message", bound=message.Message)
 
@@ -20,6 +26,8 @@ _Message = TypeVar("_Message", bound=message.Message)
 def DataGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    text_anomalies: InputArtifact[TextAnomalies],
+    text_statistics: InputArtifact[ExampleTextStatistics],
     manifest: Parameter[str],
     min_rows: Parameter[str],
     schema_is_inferred: Parameter[int],
@@ -29,17 +37,20 @@ def DataGate(
     Args:
       anomalies: what ExampleValidator found, by split.
       statistics: what StatisticsGen counted, by split.
+      text_anomalies: what TextValidator found.
+      text_statistics: what TextStatisticsGen counted; not read here, but this is how MLMD knows that they passed.
       manifest: path of the staged data's manifest.json, whose rows of each split must all have arrived.
       min_rows: JSON, the least number of rows of each split.
       schema_is_inferred: 1 where nobody reviewed the schema. Texts of which the training split has few are then taken
         for a closed set of values, which others do not break.
 
     Raises:
-      DataError: naming every anomaly (split, column, what is wrong), lost or doubled rows, and too small splits.
+      DataError: naming every anomaly (split, column, what is wrong), drift and faults of the texts beyond their limits,
+        lost or doubled rows, and too small splits.
     """
     expected: dict[str, int] = json.loads(Path(manifest).read_text(encoding="utf-8"))["staged"]["rows"]
     least: dict[str, int] = json.loads(min_rows)
-    problems = []
+    problems = list(read_anomalies(text_anomalies)["stop"])
     rows = 0
     for split in sorted(expected):
         found_in_split = _read_anomalies(anomalies, split)
@@ -53,7 +64,7 @@ def DataGate(
         if found < least[split]:
             problems.append(f"{split}: {found} rows, data.min_rows.{split} asks for {least[split]}")
     if problems:
-        raise DataError("the data were refused before Transform:\n" + "\n".join(f"  {p}" for p in problems))
+        raise DataError("the data were refused before Transform:\n" + "\n".join(f"  {p}" for p in problems) + _REMEDY)
     return {"rows": rows}
 
 

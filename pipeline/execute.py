@@ -15,6 +15,7 @@ from modules.canary import RECORD as canary_record
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
 from modules.tasks import task_from
+from modules.text_validator import read_anomalies
 from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results
@@ -38,7 +39,10 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
     config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
     pipeline = assemble(config, staged, encoder)
     run_id = keeper.record.id
-    reader = _run(pipeline, config, engine, run_id, [keeper, view])
+    try:
+        reader = _run(pipeline, config, engine, run_id, [keeper, view])
+    finally:
+        _keep_warnings(keeper, config)
     if reader and _refused_by_the_canary_before(reader):
         # Its limits are of this machine, now: what was measured then need not hold.
         view.note("the canary refused this model in an earlier run: trying it again")
@@ -63,6 +67,18 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
         manifest=str(staged.folder / "manifest.json"),
         schema_file=config.data.schema_file,
         min_rows=json.dumps(config.data.min_rows.model_dump()),
+        texts={
+            "task": json.dumps(task.spec()),
+            "tokenizer": json.dumps(
+                {
+                    "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
+                    "lower_case": tokenizer.lower_case,
+                    "max_seq_length": tokenizer.max_seq_length,
+                }
+            ),
+            "very_long": config.data.faults.very_long_tokens,
+        },
+        text_limits=_text_limits(config),
         preprocessing={
             "module": task.preprocessing,
             "columns": task.columns,
@@ -93,11 +109,30 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
         task_modules={
+            "TextStatisticsGen": [type(task).__module__],
             "Transform": [task.preprocessing],
             "Trainer": [type(task).__module__],
             "Evaluator": task.metric_modules,
             "Canary": [type(task).__module__],
         },
+    )
+
+
+def _keep_warnings(keeper: RecordKeeper, config: Config) -> None:
+    """What TextValidator found, whether or not the run went on."""
+    validator = RunReader(config.metadata_path, config.name, keeper.record.id).node("TextValidator")
+    if "anomalies" in validator.outputs and validator.state in ("done", "cached"):
+        keeper.record.warnings = list(read_anomalies(validator.outputs["anomalies"])["warn"])
+
+
+def _text_limits(config: Config) -> str:
+    data = config.data
+    return json.dumps(
+        {
+            "skew": data.skew.by_feature(),
+            "drift": data.drift.by_feature(),
+            "faults": data.faults.model_dump(exclude={"very_long_tokens"}),
+        }
     )
 
 

@@ -29,7 +29,10 @@ from tfx.types.standard_artifacts import Model, ModelBlessing
 from modules.atomic_pusher import AtomicPusher
 from modules.canary import Canary
 from modules.data_gate import DataGate
+from modules.last_statistics import LastPassedStatistics
 from modules.production_model import LatestBlessedModel
+from modules.text_statistics_gen import ExampleTextStatistics, TextStatisticsGen
+from modules.text_validator import TextValidator
 from pipeline.fingerprint import ROOT, fingerprint
 
 SPLITS = ("train", "eval")
@@ -40,6 +43,8 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "StatisticsGen": ((), ("tensorflow-data-validation",)),
     "SchemaGen": ((), ("tensorflow-data-validation",)),
     "ExampleValidator": ((), ("tensorflow-data-validation",)),
+    "TextStatisticsGen": (("modules.text_statistics_gen",), ("tensorflow", "tensorflow-text", "rensa")),
+    "TextValidator": (("modules.text_validator",), ("scipy",)),
     "DataGate": (("modules.data_gate",), ()),
     "Transform": (("modules.preprocessing",), ("tensorflow", "tensorflow-text", "tensorflow-transform")),
     "Trainer": (
@@ -64,6 +69,8 @@ def create_pipeline(
     manifest: str,
     schema_file: str | None,
     min_rows: str,
+    texts: Mapping[str, Any],
+    text_limits: str,
     preprocessing: Mapping[str, Any],
     trainer: Mapping[str, Any],
     eval_config: EvalConfig,
@@ -80,6 +87,8 @@ def create_pipeline(
       manifest: path of the staged data's manifest.json.
       schema_file: a frozen schema; None infers one.
       min_rows: JSON, the least number of rows by split.
+      texts: parameters of modules.text_statistics_gen.TextStatisticsGen.
+      text_limits: JSON, what TextValidator allows.
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
       canary: parameters of modules.canary.Canary.
@@ -102,10 +111,25 @@ def create_pipeline(
     schema = schema_gen.outputs["schema"]
     # Finds what breaks the schema, but never stops a run.
     example_validator = ExampleValidator(statistics=statistics, schema=schema)
-    # Stops it: on anomalies, on lost rows, on too few.
+    # Reads the texts as the model will: lengths, unknown tokens, duplicates.
+    text_statistics_gen = TextStatisticsGen(examples=examples, **texts)
+    text_statistics = text_statistics_gen.outputs["statistics"]
+    # The texts to compare with.
+    last_statistics = Resolver(
+        strategy_class=LastPassedStatistics,
+        statistics=text_statistics,
+        baseline=Channel(type=ExampleTextStatistics),
+    ).with_id("LastPassedStatistics")
+    # Finds drift, skew and faults of the texts, and never stops a run either.
+    text_validator = TextValidator(
+        statistics=text_statistics, baseline=last_statistics.outputs["baseline"], limits=text_limits
+    )
+    # Stops it: on anomalies of either kind, on lost rows, on too few.
     gate = DataGate(
         anomalies=example_validator.outputs["anomalies"],
         statistics=statistics,
+        text_anomalies=text_validator.outputs["anomalies"],
+        text_statistics=text_statistics,
         manifest=manifest,
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
@@ -160,6 +184,9 @@ def create_pipeline(
         statistics_gen,
         schema_gen,
         example_validator,
+        text_statistics_gen,
+        last_statistics,
+        text_validator,
         gate,
         transform,
         trainer_component,

@@ -23,7 +23,8 @@ class RunRecord:
     interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
     was cached. task: its spec. metrics: overall on the eval split; slices: by slice and by class. confusion: the most
     frequent mistakes, where the task has classes. export: how the exported model compares with the trained one. canary:
-    serving.canary.Findings. peak_mib: of the process and its children together.
+    serving.canary.Findings. warnings: what TextValidator found that stops no run. peak_mib: of the process and
+    its children together.
     """
 
     id: str
@@ -47,6 +48,7 @@ class RunRecord:
     canary: dict[str, Any] = field(default_factory=dict)
     blessed: bool | None = None
     failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     pushed_version: str | None = None
     pushed_path: str | None = None
     error: str | None = None

@@ -29,8 +29,10 @@ from pipeline.watch import ComponentFailed
 COMPONENTS = (
     "CsvExampleGen",
     "StatisticsGen",
+    "TextStatisticsGen",
     "SchemaGen",
     "ExampleValidator",
+    "TextValidator",
     "DataGate",
     "Transform",
     "Trainer",
@@ -169,6 +171,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
     console.print(metrics_table(record))
     if record.confusion:
         console.print(mistakes_table(record))
+    for warning in record.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
     for line in export_in_words(record):
         console.print(f"[dim]{escape(line)}[/]")
     if record.status == "pushed":

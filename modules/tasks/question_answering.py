@@ -123,6 +123,9 @@ class QuestionAnswering(Task):
     def truth(self, row: Mapping[str, str]) -> str:
         return row[self.columns["answer"]]
 
+    def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        return (ANSWERABLE if self.truth(row) else UNANSWERABLE,)
+
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()
     ) -> RenderableType:

@@ -154,6 +154,14 @@ class Task(ABC):
         """The request in a staged row."""
         return tuple(row[self.columns[role]] for role in self.example_roles or self.inputs)
 
+    def text_of(self, row: Mapping[str, str]) -> str:
+        """All that the model reads of a staged row, as one text."""
+        return " ".join(self.request(row))
+
+    def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        """The classes or types that a staged row holds, for counting; its truth where it has one alone."""
+        return (self.truth(row),)
+
     def request_columns(self) -> list[tuple[str, ...]]:
         """For each of `inputs`, the columns that it may be in, in a table to answer; the first that is there counts."""
         return [(self.columns[role],) for role in self.inputs]

@@ -111,6 +111,10 @@ class TokenClassification(Task):
         words, tags = row[self.columns["tokens"]].split(" "), row[self.columns["tags"]].split(" ")
         return _in_words((kind, " ".join(words[first : last + 1])) for kind, first, last in spans(tags))
 
+    def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        """The type of each entity."""
+        return tuple(kind for kind, _, _ in spans(row[self.columns["tags"]].split(" ")))
+
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()
     ) -> RenderableType:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.settings.section import Fraction, Section
+from pipeline.settings.texts import DriftLimits, SkewLimits, TextFaults
 
 
 class SplitFractions(Section):
@@ -43,6 +44,9 @@ class DataConfig(Section):
         None, description="error, but for question_answering quarantine, unless given"
     )
     min_rows: MinimumRows = MinimumRows()
+    drift: DriftLimits = DriftLimits()
+    skew: SkewLimits = SkewLimits()
+    faults: TextFaults = TextFaults()
     schema_file: str | None = Field(None, description="a frozen schema.pbtxt; without it the schema is inferred")
 
     @field_validator("labels", "ignore_labels", mode="before")

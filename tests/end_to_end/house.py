@@ -16,8 +16,10 @@ PROJECT = Path(__file__).parents[2]
 COMPONENTS = [
     "CsvExampleGen",
     "StatisticsGen",
+    "TextStatisticsGen",
     "SchemaGen",
     "ExampleValidator",
+    "TextValidator",
     "DataGate",
     "Transform",
     "Trainer",

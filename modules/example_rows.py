@@ -1,0 +1,46 @@
+"""The rows of raw examples, as CsvExampleGen wrote them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+BATCH_ROWS = 1024
+Row = Mapping[str, str]
+
+
+def row_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]]:
+    """The rows of a split's folder in its files' order, a batch at a time; each column as it stood in the CSV.
+
+    A column that a row has no value of is "" there.
+    """
+    files = sorted(str(path) for path in split.iterdir() if path.is_file())
+    spec = _spec(files)
+    for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP").batch(batch_rows):
+        columns = {name: _in_words(values.numpy()) for name, values in tf.io.parse_example(serialized, spec).items()}
+        yield [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _spec(files: list[str]) -> dict[str, tf.io.FixedLenFeature]:
+    """How the columns are parsed: their kinds are those of the first row that has a value of them."""
+    spec: dict[str, tf.io.FixedLenFeature] = {}
+    for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP"):
+        features = tf.train.Example.FromString(serialized.numpy()).features.feature
+        for name, feature in features.items():
+            kind = feature.WhichOneof("kind")
+            if kind == "bytes_list":
+                spec[name] = tf.io.FixedLenFeature([], tf.string, "")
+            elif kind == "int64_list":
+                spec[name] = tf.io.FixedLenFeature([], tf.int64, 0)
+            elif kind == "float_list":
+                spec[name] = tf.io.FixedLenFeature([], tf.float32, 0.0)
+        if len(spec) == len(features):
+            break
+    return spec
+
+
+def _in_words(values: np.ndarray) -> list[str]:
+    if values.dtype == object:
+        return [value.decode("utf-8") for value in values]
+    return [str(value) for value in values.tolist()]

@@ -1,0 +1,38 @@
+"""The statistics that a run's data are compared with."""
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
+from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.types import Artifact
+
+from modules.data_gate import DataGate
+
+_GATE = f"{DataGate.__module__}.{DataGate.__name__}"  # as TFX names the component's executions
+_PASSED = (mlmd_pb2.Execution.COMPLETE, mlmd_pb2.Execution.CACHED)
+
+
+class LastPassedStatistics(ResolverStrategy):
+    """Resolves the newest text statistics, other than the run's own, of data that DataGate let pass.
+
+    Not simply the newest: after a run that was stopped for its drift, the same data would be compared with themselves.
+    """
+
+    def resolve_artifacts(
+        self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
+    ) -> dict[str, list[Artifact]]:
+        """Picks from `baseline`, leaving out `statistics`; an empty list where there is none yet."""
+        own = {artifact.id for artifact in input_dict["statistics"]}
+        for artifact in sorted(input_dict["baseline"], key=lambda artifact: artifact.id, reverse=True):
+            if artifact.id not in own and _passed(store, artifact.id):
+                return {**input_dict, "baseline": [artifact]}
+        return {**input_dict, "baseline": []}
+
+
+def _passed(store: mlmd.MetadataStore, artifact_id: int) -> bool:
+    events = store.get_events_by_artifact_ids([artifact_id])
+    users = [event.execution_id for event in events if event.type == mlmd_pb2.Event.INPUT]
+    kinds = {kind.id: kind.name for kind in store.get_execution_types()}
+    return any(
+        execution.last_known_state in _PASSED and kinds[execution.type_id] == _GATE
+        for execution in store.get_executions_by_id(users)
+    )

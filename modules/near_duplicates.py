@@ -1,0 +1,68 @@
+"""Pairs of texts that share most of their tokens, by MinHash: without comparing each text with each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from rensa import RMinHash
+
+SIMILARITY = 0.8
+"""Jaccard similarity of the sets of tokens, as estimated from the signatures, from which on two texts are alike."""
+
+FEWEST_TOKENS = 5
+"""Shorter texts are alike by chance."""
+
+PERMUTATIONS, BANDS = 64, 8
+NEIGHBOURS = 3
+_SEED = 1
+_COMPARED_AT_ONCE = 100_000
+
+
+class Signatures:
+    """MinHash signatures of texts, 128 bytes each."""
+
+    def __init__(self) -> None:
+        self._batches: list[np.ndarray] = []
+
+    def add(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        """Some more texts, as the ids <int64>[tokens] of all their tokens and the number of tokens of each."""
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(_mixed(ids), offsets, PERMUTATIONS, _SEED)
+        # The low halves are enough to tell equal minima from others: by chance 1 of 65,536 is equal.
+        self._batches.append(
+            np.array(matrix.to_rows(), np.uint32).reshape(len(lengths), PERMUTATIONS).astype(np.uint16)
+        )
+
+    def pairs(self, rows: np.ndarray) -> np.ndarray:
+        """Pairs of alike texts among `rows` <int64>[n]: <int64>[pairs, 2], the earlier row first, none twice.
+
+        A text that is like many is not paired with each of them, but with some. Of two texts with a similarity of 0.9
+        99 in 100 are found, of those at the limit 6 in 10.
+        """
+        signatures = np.concatenate([np.zeros((0, PERMUTATIONS), np.uint16), *self._batches])[rows]
+        found = [np.zeros((0, 2), np.int64)]
+        for band in np.split(signatures, BANDS, axis=1):
+            # Rows of one bucket stand next to each other, in their order.
+            order = np.lexsort(band.T)
+            equal = np.all(band[order][1:] == band[order][:-1], axis=1)
+            bucket = np.concatenate([[0], np.cumsum(~equal)]) if len(order) else np.zeros(0, np.int64)
+            for lag in range(1, NEIGHBOURS + 1):
+                together = np.flatnonzero(bucket[lag:] == bucket[:-lag])
+                found.append(_alike(signatures, np.stack([order[together], order[together + lag]], axis=1)))
+        return np.unique(np.sort(rows[np.concatenate(found)], axis=1), axis=0)
+
+
+def _alike(signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    kept = [np.zeros((0, 2), np.int64)]
+    for at in range(0, len(pairs), _COMPARED_AT_ONCE):
+        some = pairs[at : at + _COMPARED_AT_ONCE]
+        similarity = np.mean(signatures[some[:, 0]] == signatures[some[:, 1]], axis=1)
+        kept.append(some[similarity >= SIMILARITY])
+    return np.concatenate(kept)
+
+
+def _mixed(ids: np.ndarray) -> np.ndarray:
+    """Small numbers to <uint64> that are spread evenly, by the finalizer of SplitMix64."""
+    x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

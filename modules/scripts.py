@@ -1,0 +1,22 @@
+"""Which script a text is written in, by the names that Unicode gives its letters."""
+
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+
+# Languages that are written in several.
+_TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK", "FULLWIDTH": "LATIN", "HALFWIDTH": "CJK"}
+
+
+def script_of(text: str) -> str:
+    """The script of most of the letters, such as LATIN, CYRILLIC or CJK; "" where there are none."""
+    if text.isascii():
+        return "LATIN" if any(character.isalpha() for character in text) else ""
+    scripts = Counter(_script(character) for character in text if character.isalpha())
+    return scripts.most_common(1)[0][0] if scripts else ""
+
+
+@lru_cache(maxsize=65_536)
+def _script(letter: str) -> str:
+    name = unicodedata.name(letter, "UNKNOWN").partition(" ")[0].partition("-")[0]
+    return _TOGETHER.get(name, name)

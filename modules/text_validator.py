@@ -1,0 +1,83 @@
+"""Finds what is wrong with the texts: drift, skew and faults beyond their limits. It never stops a run: DataGate does.
+
+ExampleValidator compares the statistics of one run with a schema; this component also compares them with each other.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.artifact import Artifact
+
+from modules import drift
+from modules.text_faults import FAULTS
+from modules.text_statistics_gen import ExampleTextStatistics, read_record, read_splits
+
+RECORD = "text_anomalies.json"
+SKEW = "the eval split against the training split"
+DRIFT = "the training split against that of the last run"
+
+
+class TextAnomalies(Artifact):
+    """text_anomalies.json: drift (modules.drift.Finding), faults, and the lines `stop` and `warn` of what is beyond."""
+
+    TYPE_NAME = "TextAnomalies"
+
+
+@component
+def TextValidator(
+    statistics: InputArtifact[ExampleTextStatistics],
+    anomalies: OutputArtifact[TextAnomalies],
+    limits: Parameter[str],
+    baseline: InputArtifact[ExampleTextStatistics] = None,
+) -> None:
+    """Compares the eval split with the training split, and that with the last run's.
+
+    Args:
+      baseline: the statistics of the last run whose data passed DataGate; none before the second run.
+      limits: JSON: skew, drift (see modules.drift.compare), faults (by fault: max_share, action).
+    """
+    bounds = json.loads(limits)
+    splits = read_splits(statistics)
+    found = drift.compare(splits["eval"], splits["train"], bounds["skew"], SKEW)
+    if baseline is not None:
+        found += drift.compare(splits["train"], read_splits(baseline)["train"], bounds["drift"], DRIFT)
+    faults = [_judged(fault, bounds["faults"][fault["fault"]]) for fault in read_record(statistics)["faults"]]
+    lines: dict[str, list[str]] = {"stop": [], "warn": []}
+    for finding in found:
+        if finding.exceeded:
+            lines[finding.action].append(f"{finding}; {_key(finding)}")
+    for fault in faults:
+        if fault["exceeded"]:
+            lines[fault["action"]].append(in_words(fault))
+    record = {"drift": [drift.to_json(finding) for finding in found], "faults": faults, **lines}
+    folder = Path(anomalies.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    anomalies.set_int_custom_property("blessed", int(not lines["stop"]))
+
+
+def read_anomalies(anomalies: Artifact) -> dict[str, Any]:
+    return dict(json.loads(Path(anomalies.uri, RECORD).read_bytes()))
+
+
+def _judged(fault: dict[str, Any], limit: dict[str, Any]) -> dict[str, Any]:
+    exceeded = limit["action"] != "off" and fault["share"] > limit["max_share"]
+    return {**fault, **limit, "exceeded": exceeded}
+
+
+def in_words(fault: dict[str, Any]) -> str:
+    """What was found, how much of it is allowed, and the first example."""
+    line = (
+        f"{fault['rows']:,} {FAULTS[fault['fault']]} ({fault['share']:.2%}, at most {fault['max_share']:.2%} is allowed"
+        f": data.faults.{fault['fault']})"
+    )
+    for example in fault["examples"][:1]:
+        line += f", such as {example['split']}, row {example['row']:,}: {example['text']!r}, {example['note']}"
+    return line
+
+
+def _key(finding: drift.Finding) -> str:
+    return f"{'data.skew' if finding.comparison == SKEW else 'data.drift'}.{finding.feature}"
