@@ -22,6 +22,8 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class Row(NamedTuple):
     """A good row: its id ("" when there is no id column), its cells as they are staged, its labels, its stable hash.
 
+    The cells are those of the rules' columns, and of extra ones.
+
     Rows of equal hash are never parted between splits.
     """
 
@@ -145,6 +147,8 @@ def _missing_columns(names: list[str], header: list[str], source: Source, path: 
     folded = {found.strip().casefold(): found for found in header}
     near = [folded[close] for name in names for close in difflib.get_close_matches(name.casefold(), folded, n=1)]
     hint = f"; did you mean {' and '.join(map(repr, near))}?" if near else ""
+    if names[0] in source.extra_columns:
+        return f"{message}{hint or ';'} evaluation.slices names it"
     return f"{message}{hint or ';'} say with data.columns which columns of the file are meant"
 
 
@@ -159,6 +163,7 @@ class _RowCheck:
         self.repair: str | None = None
         self._source, self._rules = source, source.rules
         self._at = [header.index(name) for name in source.rules.columns]
+        self._extra_at = [header.index(name) for name in source.extra_columns]
         self._id_at = None if source.id is None else header.index(source.id)
         self._group_at = None if source.group is None else header.index(source.group)
         self._ids, self._path = ids, path
@@ -187,4 +192,4 @@ class _RowCheck:
             key = stable_hash(group)
         elif key is None or not self._rules.id_decides_split:
             key = stable_hash(cells.key)
-        return Row(row_id, cells.values, cells.labels, key)
+        return Row(row_id, (*cells.values, *(fields[at] for at in self._extra_at)), cells.labels, key)

@@ -17,7 +17,8 @@ class Source:
     `eval_path`, when given, is the table of the eval split, and `path` that of the training split. Rows of equal
     `group` (a column) are never parted. `splits` maps a split's name to its fraction of the rows; they add up to 1.
     `sample`, when given, takes its place: each fraction is of the rows which the splits named before it left over.
-    `min_rows` maps a split's name to the fewest rows it may end with.
+    `extra` are columns that are kept as they stand, to slice by. `min_rows` maps a split's name to the fewest rows it
+    may end with.
     """
 
     path: str
@@ -30,11 +31,17 @@ class Source:
     min_rows: dict[str, int]
     eval_path: str | None = None
     group: str | None = None
+    extra: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """The columns that are kept, in the order in which they are written."""
-        return [*([] if self.id is None else [self.id]), *self.rules.columns]
+        return [*([] if self.id is None else [self.id]), *self.rules.columns, *self.extra_columns]
+
+    @property
+    def extra_columns(self) -> list[str]:
+        """Those of `extra` that are kept for nothing else."""
+        return [column for column in self.extra if column != self.id and column not in self.rules.columns]
 
     @property
     def needed_columns(self) -> list[str]:

@@ -84,7 +84,7 @@ def write_sample(rows: Rows, source: Source, sample: Mapping[str, float], folder
             strata.append(index_of.setdefault(row.labels if len(row.labels) == 1 else (), len(index_of)))
             writer.writerow((row.id, *row.labels, "", *row.values))
     chosen = sample_rows(keys, strata, len(index_of), sample)
-    width = len(source.rules.columns)
+    width = len(source.rules.columns) + len(source.extra_columns)
     with ExitStack() as stack:
         files = _SplitFiles(stack, folder, source)
         spooled = stack.enter_context(spool.open(encoding="utf-8", newline=""))
@@ -137,7 +137,7 @@ class _SplitFiles:
         return Counts(rows, {name: dict(counts) for name, counts in zip(self._names, self._labels, strict=True)})
 
     def _look_for_words(self, row: Row, only_numbers: set[str]) -> None:
-        for column, value in zip(self._source.rules.columns, row.values, strict=True):
+        for column, value in zip(self._source.rules.columns, row.values, strict=False):
             if isinstance(value, int) or (value and not _is_number(value)):
                 only_numbers.discard(column)
 

@@ -11,10 +11,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
 from data.errors import DataError
-from modules.text_statistics_gen import ExampleTextStatistics
-from modules.text_validator import TextAnomalies, read_anomalies
+from modules.text_artifacts import ExampleTextStatistics, TextAnomalies, read_anomalies
 
-_REMEDY = (
+_TEXT_REMEDY = (
     "\nMend the data; or, where they are as they should be, raise the limit that a line names, or set its action to"
     " warn: for this run alone with, say, --set data.drift.action=warn"
 )
@@ -50,7 +49,8 @@ def DataGate(
     """
     expected: dict[str, int] = json.loads(Path(manifest).read_text(encoding="utf-8"))["staged"]["rows"]
     least: dict[str, int] = json.loads(min_rows)
-    problems = list(read_anomalies(text_anomalies)["stop"])
+    of_texts = list(read_anomalies(text_anomalies.uri)["stop"])
+    problems = [*of_texts]
     rows = 0
     for split in sorted(expected):
         found_in_split = _read_anomalies(anomalies, split)
@@ -64,7 +64,8 @@ def DataGate(
         if found < least[split]:
             problems.append(f"{split}: {found} rows, data.min_rows.{split} asks for {least[split]}")
     if problems:
-        raise DataError("the data were refused before Transform:\n" + "\n".join(f"  {p}" for p in problems) + _REMEDY)
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise DataError(f"the data were refused before Transform:\n{listed}{_TEXT_REMEDY if of_texts else ''}")
     return {"rows": rows}
 
 

@@ -164,9 +164,7 @@ def _tell_methods(file: Path) -> None:
     file.write_bytes(saved.SerializeToString())
 
 
-def serving_parts(
-    model: tf_keras.Model, transform_output: tft.TFTransformOutput, task: Task, length_buckets: list[int]
-) -> ServingParts:
+def serving_parts(model: tf_keras.Model, transform_output: tft.TFTransformOutput, task: Task) -> ServingParts:
     """What the exported model takes over from Transform and the task."""
     raw = transform_output.raw_feature_spec()
     return ServingParts(
@@ -176,8 +174,6 @@ def serving_parts(
         columns=task.columns,
         inputs=task.inputs,
         example_roles=task.example_roles or task.inputs,
-        text=task.text,
-        length_buckets=length_buckets,
     )
 
 

@@ -34,8 +34,6 @@ class ServingParts(NamedTuple):
     columns: Mapping[str, str]
     inputs: Sequence[str]
     example_roles: Sequence[str]
-    text: str
-    length_buckets: Sequence[int]
 
 
 class Plan(NamedTuple):
@@ -96,14 +94,6 @@ class ServingModel(tf.Module):
         """The same for the columns of examples, with what only Evaluator reads."""
         return self.answer({role: columns[role] for role in self._parts.inputs})
 
-    def slice_features(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Features to slice by, <string>[batch, 1] each."""
-        words = tf.strings.split(columns[self._parts.text])
-        boundaries = self._parts.length_buckets
-        bucket = tf.searchsorted(tf.constant(boundaries), tf.cast(words.row_lengths(), tf.int32), side="right")
-        first = tf.strings.lower(words[:, :1].to_tensor("(none)", shape=[None, 1]), encoding="utf-8")
-        return {"length_bucket": tf.gather(tf.constant(bucket_names(boundaries)), bucket)[:, None], "first_word": first}
-
     def split_signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
         """`answer` without the model in its middle, for an engine that scores by itself; two signatures, traced.
 
@@ -134,7 +124,6 @@ class ServingModel(tf.Module):
 
         serving_default: the inputs by role <string>[batch] to the answers.
         serve_examples: serialized tf.Examples <string>[batch] to the same and what Evaluator reads.
-        slice_features: serialized tf.Examples <string>[batch] to length_bucket, first_word and the task's own.
         classify: where there are class_names, see `class_outputs`; modules.export makes it two, classify and regress.
         """
         examples = tf.TensorSpec([None], tf.string, name="examples")
@@ -148,9 +137,6 @@ class ServingModel(tf.Module):
             "serving_default": tf.function(answer, input_signature=texts),
             "serve_examples": tf.function(
                 lambda examples: self.answer_examples(self._columns_of(examples)), input_signature=[examples]
-            ),
-            "slice_features": tf.function(
-                lambda examples: self.slice_features(self._columns_of(examples)), input_signature=[examples]
             ),
             **({CLASSIFY: self._classify()} if self.class_names else {}),
         }
@@ -236,11 +222,3 @@ def in_chunks(
 def in_rows(values: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
     """Puts one result a row, in the order of `in_chunks`, back into the rows' own order."""
     return tf.gather(values, tf.argsort(order))
-
-
-def bucket_names(boundaries: Sequence[int]) -> list[str]:
-    """Names of the word-count slices, which sort in their order: 00-09, 10-19, 20+ for (10, 20)."""
-    width = len(str(boundaries[-1]))
-    starts = [0, *boundaries]
-    names = [f"{low:0{width}}-{high - 1:0{width}}" for low, high in zip(starts, boundaries, strict=False)]
-    return [*names, f"{boundaries[-1]}+"]

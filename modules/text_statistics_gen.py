@@ -10,23 +10,15 @@ from typing import Any
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
-from tfx.types.artifact import Artifact
 
 from modules import text_faults
 from modules.example_rows import row_batches
 from modules.tasks import task_from
 from modules.tasks.task import Task
+from modules.text_artifacts import STATISTICS, ExampleTextStatistics, write_json
 from modules.text_faults import FaultFinder, Place
 from modules.text_statistics import TextCounter, TextReader, TextStatistics
 from modules.wordpiece import Tokenizer
-
-RECORD = "text_statistics.json"
-
-
-class ExampleTextStatistics(Artifact):
-    """text_statistics.json: splits (TextStatistics by split) and faults (see modules.text_faults.Fault.to_json)."""
-
-    TYPE_NAME = "ExampleTextStatistics"
 
 
 @component
@@ -57,18 +49,7 @@ def TextStatisticsGen(
         "splits": {split: counted.to_json() for split, counted in splits.items()},
         "faults": text_faults.to_json(faults, _texts(folders, of_task, text_faults.wanted(faults))),
     }
-    folder = Path(statistics.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
-
-
-def read_splits(statistics: Artifact) -> dict[str, TextStatistics]:
-    """The statistics of each split."""
-    return {split: TextStatistics.from_json(values) for split, values in read_record(statistics)["splits"].items()}
-
-
-def read_record(statistics: Artifact) -> dict[str, Any]:
-    return dict(json.loads(Path(statistics.uri, RECORD).read_bytes()))
+    write_json(statistics.uri, STATISTICS, record)
 
 
 def _count(split: str, folder: Path, task: Task, reader: TextReader, finder: FaultFinder) -> TextStatistics:

@@ -4,7 +4,6 @@ ExampleValidator compares the statistics of one run with a schema; this componen
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -12,18 +11,12 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.artifact import Artifact
 
 from modules import drift
+from modules.text_artifacts import ANOMALIES, ExampleTextStatistics, TextAnomalies, read_statistics, write_json
 from modules.text_faults import FAULTS
-from modules.text_statistics_gen import ExampleTextStatistics, read_record, read_splits
+from modules.text_statistics import TextStatistics
 
-RECORD = "text_anomalies.json"
 SKEW = "the eval split against the training split"
 DRIFT = "the training split against that of the last run"
-
-
-class TextAnomalies(Artifact):
-    """text_anomalies.json: drift (modules.drift.Finding), faults, and the lines `stop` and `warn` of what is beyond."""
-
-    TYPE_NAME = "TextAnomalies"
 
 
 @component
@@ -44,7 +37,7 @@ def TextValidator(
     found = drift.compare(splits["eval"], splits["train"], bounds["skew"], SKEW)
     if baseline is not None:
         found += drift.compare(splits["train"], read_splits(baseline)["train"], bounds["drift"], DRIFT)
-    faults = [_judged(fault, bounds["faults"][fault["fault"]]) for fault in read_record(statistics)["faults"]]
+    faults = [_judged(fault, bounds["faults"][fault["fault"]]) for fault in read_statistics(statistics.uri)["faults"]]
     lines: dict[str, list[str]] = {"stop": [], "warn": []}
     for finding in found:
         if finding.exceeded:
@@ -53,14 +46,14 @@ def TextValidator(
         if fault["exceeded"]:
             lines[fault["action"]].append(in_words(fault))
     record = {"drift": [drift.to_json(finding) for finding in found], "faults": faults, **lines}
-    folder = Path(anomalies.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(anomalies.uri, ANOMALIES, record)
     anomalies.set_int_custom_property("blessed", int(not lines["stop"]))
 
 
-def read_anomalies(anomalies: Artifact) -> dict[str, Any]:
-    return dict(json.loads(Path(anomalies.uri, RECORD).read_bytes()))
+def read_splits(statistics: Artifact) -> dict[str, TextStatistics]:
+    """The statistics of each split."""
+    splits = read_statistics(statistics.uri)["splits"]
+    return {split: TextStatistics.from_json(values) for split, values in splits.items()}
 
 
 def _judged(fault: dict[str, Any], limit: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,6 @@ class Settings:
     cls: int
     sep: int
     max_seq_length: int
-    length_buckets: list[int]
     training: dict[str, Any]
     export: dict[str, Any]
 
@@ -100,7 +99,7 @@ def run_fn(fn_args: FnArgs) -> None:
         head,
         task,
         decision["facts"],
-        serving_parts(model, transform_output, task, settings.length_buckets),
+        serving_parts(model, transform_output, task),
         sample_of(input_pipeline.batches(eval_rows, boundaries, training["batch_size"], most=COMPARED_ROWS), forward),
         ExportSettings(**settings.export),
         fn_args.serving_model_dir,

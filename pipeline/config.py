@@ -82,20 +82,23 @@ class Config(Section):
     def _evaluation_problems(self) -> list[str]:
         task = task_class(self.task)
         found = []
-        for section, given in (("min", self.evaluation.min), ("max_drop", self.evaluation.max_drop)):
+        bounds = {name: getattr(self.evaluation, name) for name in ("min", "max_drop", "slice_min")}
+        for section, given in bounds.items():
             unknown = [name for name in given if name not in task.metrics]
             known = ", ".join(task.metrics)
             found += [f"evaluation.{section}.{name}: the task {self.task} has the metrics {known}" for name in unknown]
-        unknown = [name for name in self.evaluation.slices or () if name not in task.slices]
-        return found + [
-            f"evaluation.slices: {name!r} is none; the task {self.task} has {', '.join(task.slices)}"
-            for name in unknown
-        ]
+        return found
 
     def make_task(self, labels: Sequence[str] | None = None) -> Task:
         """The task with its columns and options; `labels` are those found in the data, where none are configured."""
         roles = {role: column for role, column in self.data.columns.items() if role not in COMMON_ROLES}
         return task_class(self.task)(roles, self.data.labels if labels is None else labels, self.task_options)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """What Evaluator slices by: as configured, else as is usual for the task."""
+        given = self.evaluation.slices
+        return task_class(self.task).default_slices if given is None else given
 
     @property
     def artifact_root(self) -> Path:

@@ -1,32 +1,40 @@
 """What Evaluator is asked for, in TFMA's terms: candidate, model to beat, slices, and the task's metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2 as tfma
 
+from modules.slices import LABEL
+from modules.tasks.gates import Gates
 from modules.tasks.task import Task
+from pipeline.settings.judgement import EvaluationConfig
 
 CANDIDATE, BASELINE = "candidate", "baseline"
+_METHODS = {
+    "poisson_bootstrap": tfma.ConfidenceIntervalOptions.POISSON_BOOTSTRAP,
+    "jackknife": tfma.ConfidenceIntervalOptions.JACKKNIFE,
+}
 
 
-def build_eval_config(
-    task: Task, *, least: Mapping[str, float], max_drop: Mapping[str, float], slices: Sequence[str] | None
-) -> tfma.EvalConfig:
-    """Metrics overall and by slice; thresholds on the overall slice alone.
-
-    `least` and `max_drop` are bounds by metric, over those that the task has itself.
-    """
-    model = {
-        "signature_name": "serve_examples",
-        "label_keys": task.label_keys(),
-        "preprocessing_function_names": ["slice_features"],
-    }
-    chosen = task.default_slices if slices is None else slices
-    return tfma.EvalConfig(
+def build_eval_config(task: Task, settings: EvaluationConfig, slices: Sequence[str]) -> tfma.EvalConfig:
+    """Metrics overall and by slice; thresholds on the overall slice and, where asked for, on each other."""
+    model = {"signature_name": "serve_examples", "label_keys": task.label_keys()}
+    gates = Gates(
+        {**task.min_metrics, **settings.min},
+        {**task.max_drop, **settings.max_drop},
+        settings.slice_min,
+        # Within one class, precision is 0 or 1 and says nothing.
+        [name for name in slices if name != LABEL],
+    )
+    config = tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(name=CANDIDATE, **model),
             tfma.ModelSpec(name=BASELINE, is_baseline=True, **model),
         ],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in chosen)],
-        metrics_specs=task.metrics_specs({**task.min_metrics, **least}, {**task.max_drop, **max_drop}),
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in slices)],
+        metrics_specs=task.metrics_specs(gates),
     )
+    if settings.confidence_intervals != "none":
+        config.options.compute_confidence_intervals.value = True
+        config.options.confidence_intervals.method = _METHODS[settings.confidence_intervals]
+    return config

@@ -15,7 +15,8 @@ from modules.canary import RECORD as canary_record
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
 from modules.tasks import task_from
-from modules.text_validator import read_anomalies
+from modules.tasks.task import Task
+from modules.text_artifacts import read_anomalies
 from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results
@@ -94,16 +95,11 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
             "cls": tokenizer.cls,
             "sep": tokenizer.sep,
             "max_seq_length": tokenizer.max_seq_length,
-            "length_buckets": list(config.evaluation.length_buckets),
             "training": config.training.model_dump(),
             "export": config.export.model_dump(),
         },
-        eval_config=build_eval_config(
-            task,
-            least=config.evaluation.min,
-            max_drop=config.evaluation.max_drop,
-            slices=config.evaluation.slices,
-        ),
+        eval_config=build_eval_config(task, config.evaluation, config.slices),
+        slicing=_slicing(config, task),
         canary={"task": json.dumps(task.spec()), "limits": config.canary.model_dump_json()},
         push_folder=str(config.push_folder),
         beam_args=config.orchestration.beam_args,
@@ -112,7 +108,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
             "TextStatisticsGen": [type(task).__module__],
             "Transform": [task.preprocessing],
             "Trainer": [type(task).__module__],
-            "Evaluator": task.metric_modules,
+            "Evaluator": [type(task).__module__, *task.metric_modules],
             "Canary": [type(task).__module__],
         },
     )
@@ -122,7 +118,7 @@ def _keep_warnings(keeper: RecordKeeper, config: Config) -> None:
     """What TextValidator found, whether or not the run went on."""
     validator = RunReader(config.metadata_path, config.name, keeper.record.id).node("TextValidator")
     if "anomalies" in validator.outputs and validator.state in ("done", "cached"):
-        keeper.record.warnings = list(read_anomalies(validator.outputs["anomalies"])["warn"])
+        keeper.record.warnings = list(read_anomalies(validator.outputs["anomalies"].uri)["warn"])
 
 
 def _text_limits(config: Config) -> str:
@@ -132,6 +128,18 @@ def _text_limits(config: Config) -> str:
             "skew": data.skew.by_feature(),
             "drift": data.drift.by_feature(),
             "faults": data.faults.model_dump(exclude={"very_long_tokens"}),
+        }
+    )
+
+
+def _slicing(config: Config, task: Task) -> str:
+    settings = config.evaluation
+    return json.dumps(
+        {
+            "task": task.spec(),
+            "names": config.slices,
+            "length_buckets": settings.length_buckets,
+            "min_rows": settings.slice_min_rows,
         }
     )
 

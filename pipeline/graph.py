@@ -8,7 +8,6 @@ from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
 # Not `from tfx import v1 as tfx`: that imports the whole Vertex AI client, half of a run's start-up time.
 from tfx.components import (
     CsvExampleGen,
-    Evaluator,
     ExampleValidator,
     SchemaGen,
     StatisticsGen,
@@ -31,7 +30,9 @@ from modules.canary import Canary
 from modules.data_gate import DataGate
 from modules.last_statistics import LastPassedStatistics
 from modules.production_model import LatestBlessedModel
-from modules.text_statistics_gen import ExampleTextStatistics, TextStatisticsGen
+from modules.sliced_evaluator import SlicedEvaluator
+from modules.text_artifacts import ExampleTextStatistics
+from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator
 from pipeline.fingerprint import ROOT, fingerprint
 
@@ -51,7 +52,7 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("modules.trainer",),
         ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "ai-edge-litert"),
     ),
-    "Evaluator": ((), ("tensorflow-model-analysis",)),
+    "Evaluator": (("modules.sliced_evaluator", "modules.slice_extractor"), ("tensorflow-model-analysis",)),
     "Canary": (
         ("modules.canary", "serving.server.main"),
         ("tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio", "aiohttp", "ai-edge-litert"),
@@ -74,6 +75,7 @@ def create_pipeline(
     preprocessing: Mapping[str, Any],
     trainer: Mapping[str, Any],
     eval_config: EvalConfig,
+    slicing: str,
     canary: Mapping[str, str],
     push_folder: str,
     beam_args: Sequence[str],
@@ -91,6 +93,7 @@ def create_pipeline(
       text_limits: JSON, what TextValidator allows.
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
+      slicing: JSON, the fields of modules.slices.Slicing.
       canary: parameters of modules.canary.Canary.
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
@@ -159,13 +162,14 @@ def create_pipeline(
         model_blessing=Channel(type=ModelBlessing),
     ).with_id("LatestBlessedModel")
     # Judges the model on the eval split, which training never saw, by slices and against the model to beat.
-    evaluator = Evaluator(
+    evaluator = SlicedEvaluator(
         examples=examples,
         model=model,
         baseline_model=production.outputs["model"],
         eval_config=eval_config,
         example_splits=["eval"],
-    )
+        slicing=slicing,
+    ).with_id("Evaluator")
     # Serves the model as users will have it served, asks it, and adds warm-up requests.
     canary_component = Canary(
         model=model,

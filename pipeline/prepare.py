@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.staging import Source, Staged, stage
+from modules.slices import columns_of
 from pipeline.config import Config
 
 
@@ -22,6 +23,7 @@ def source_of(config: Config) -> Source:
         sample=data.sample.model_dump() if data.sample else None,
         on_bad_rows=data.on_bad_rows or task.on_bad_rows,
         min_rows=data.min_rows.model_dump(),
+        extra=tuple(columns_of(config.slices)),
     )
 
 

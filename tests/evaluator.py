@@ -1,15 +1,16 @@
 """TFX's Evaluator on small models whose scores, in hundredths, stand in the texts as words."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
-from tfx.components.evaluator.executor import Executor
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
 from modules.serving_model import ServingModel, ServingParts
+from modules.sliced_evaluator import Executor
 from modules.tasks.task import Task
 from pipeline.settings.delivery import IN_MEMORY_BEAM
 
@@ -35,13 +36,19 @@ class Evaluation:
                 tf.saved_model.save(models[name], exported, signatures=models[name].signatures())
                 self._inputs[input_] = [artifact(standard_artifacts.Model, folder / name)]
 
-    def run(self, config: EvalConfig, output: Path, baseline: bool = True) -> tuple[str, int]:
+    def run(self, config: EvalConfig, output: Path, task: Task, baseline: bool = True) -> tuple[str, int]:
         """The folder of the evaluation, and whether the candidate was blessed."""
+        slices = [key for spec in config.slicing_specs for key in spec.feature_keys]
+        slicing = {"task": task.spec(), "names": slices, "length_buckets": [10, 20], "min_rows": 1}
         blessing = artifact(standard_artifacts.ModelBlessing, output / "blessing")
         Executor(Executor.Context(beam_pipeline_args=list(IN_MEMORY_BEAM), tmp_dir=str(output / "tmp"))).Do(
             {name: value for name, value in self._inputs.items() if baseline or name != "baseline_model"},
             {"evaluation": [artifact(standard_artifacts.ModelEvaluation, output)], "blessing": [blessing]},
-            {"eval_config": proto_utils.proto_to_json(config), "example_splits": '["eval"]'},
+            {
+                "eval_config": proto_utils.proto_to_json(config),
+                "example_splits": '["eval"]',
+                "slicing": json.dumps(slicing),
+            },
         )
         return str(output), blessing.get_int_custom_property("blessed")
 
@@ -80,6 +87,4 @@ def parts_of(task: Task) -> ServingParts:
         columns=task.columns,
         inputs=task.inputs,
         example_roles=task.inputs,
-        text="text",
-        length_buckets=[10, 20],
     )

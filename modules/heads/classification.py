@@ -219,17 +219,6 @@ class MulticlassServing(_ClassifierServing):
         counts = tf.stack([decision, gold, decision * gold], axis=2)
         return {**answer, "decision": decision, "class_counts": counts}
 
-    def slice_features(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Also `label` <string>[batch, 1], what the example's label is called, and `label_index` <int64>[batch, 1].
-
-        TFMA takes these before the columns of the examples: the index, which metrics compare with, must not have the
-        name of the first, which the column mostly has.
-        """
-        names = tf.constant([*self._labels, "(none)"])
-        index = tf.where(columns["label"] >= 0, columns["label"], len(self._labels))
-        label = {"label": tf.gather(names, index)[:, None], "label_index": columns["label"][:, None]}
-        return {**super().slice_features(columns), **label}
-
 
 def chosen_class(probabilities: tf.Tensor, thresholds: Sequence[float] | None) -> tf.Tensor:
     """The class that is furthest over its threshold, by ratio; the most probable one without thresholds.

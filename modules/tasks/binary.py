@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from modules.tasks.classification import TextClassification, ThresholdOptions
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.tasks.gates import Gates
 
 
 class Binary(TextClassification):
@@ -58,11 +59,8 @@ class Binary(TextClassification):
         """The staged label is the class's index."""
         return {self.score: self.columns["label"], self.decision: self.columns["label"]}
 
-    def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
+    def metrics_specs(self, gates: Gates) -> list[MetricsSpec]:
         """Precision, recall, F1 and accuracy read the output `decision`: those at the model's own threshold."""
-        from modules.tasks.gates import Gates
-
-        gates = Gates(least, drop)
         of_score = [
             gates.metric("AUC", "roc_auc"),
             gates.metric("AUC", "pr_auc", curve="PR"),

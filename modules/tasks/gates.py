@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tensorflow_model_analysis.proto import config_pb2 as tfma
 
 
 class Gates:
-    """Makes MetricsSpecs whose thresholds hold for the overall slice alone.
+    """Makes MetricsSpecs with thresholds, each for the slices that it is meant for.
 
     MetricConfig.threshold would hold for every slice.
     """
 
-    def __init__(self, least: Mapping[str, float], drop: Mapping[str, float]):
+    def __init__(
+        self,
+        least: Mapping[str, float],
+        drop: Mapping[str, float],
+        least_in_slices: Mapping[str, float] | None = None,
+        slices: Sequence[str] = (),
+    ):
         """
         Args:
-          least: lower bounds by metric.
-          drop: by metric, the most that it may lose against the model in production.
+          least: lower bounds by metric, of the overall slice.
+          drop: by metric, the most that it may lose there against the model in production.
+          least_in_slices: lower bounds by metric in each of `slices`.
         """
         self._least, self._drop = least, drop
+        self._least_in_slices, self._slices = least_in_slices or {}, slices
+
+    @property
+    def _bounded(self) -> set[str]:
+        return {*self._least, *self._drop, *self._least_in_slices}
 
     def spec(self, output: str, metrics: Sequence[tfma.MetricConfig], derived: Iterable[str] = ()) -> tfma.MetricsSpec:
         """The metrics of one of the model's outputs; `derived` are the bounded ones that have no MetricConfig."""
-        bounds = {name: self._threshold(name) for name in derived if name in {**self._least, **self._drop}}
         return tfma.MetricsSpec(
             metrics=[tfma.MetricConfig(class_name="ExampleCount"), *metrics],
             output_names=[output],
             per_slice_thresholds={
-                name: tfma.PerSliceMetricThresholds(thresholds=[bound]) for name, bound in bounds.items()
+                name: tfma.PerSliceMetricThresholds(thresholds=self._thresholds(name))
+                for name in derived
+                if name in self._bounded
             },
         )
 
     def metric(self, class_name: str, name: str, module: str = "", **config: Any) -> tfma.MetricConfig:
         """A metric under a name of ours; `config` goes to its constructor."""
         made = self.unbounded(class_name, name, module, **config)
-        if name in self._least or name in self._drop:
-            made.per_slice_thresholds.append(self._threshold(name))
+        made.per_slice_thresholds.extend(self._thresholds(name))
         return made
 
     @staticmethod
@@ -71,11 +83,22 @@ class Gates:
         derived = [micro.get(cls, name) for cls, name in names.items()] + [f"macro_{name}" for name in names.values()]
         return self.spec(output, metrics, derived)
 
-    def _threshold(self, name: str) -> tfma.PerSliceMetricThreshold:
+    def _thresholds(self, name: str) -> list[tfma.PerSliceMetricThreshold]:
+        return [*self._overall(name), *self._in_slices(name)]
+
+    def _overall(self, name: str) -> Iterator[tfma.PerSliceMetricThreshold]:
         threshold = tfma.MetricThreshold()
         if name in self._least:
             threshold.value_threshold.lower_bound.value = self._least[name]
         if name in self._drop:
             threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
             threshold.change_threshold.absolute.value = -self._drop[name]
-        return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
+        if name in self._least or name in self._drop:
+            yield tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
+
+    def _in_slices(self, name: str) -> Iterator[tfma.PerSliceMetricThreshold]:
+        if name in self._least_in_slices and self._slices:
+            threshold = tfma.MetricThreshold()
+            threshold.value_threshold.lower_bound.value = self._least_in_slices[name]
+            specs = [tfma.SlicingSpec(feature_keys=[key]) for key in self._slices]
+            yield tfma.PerSliceMetricThreshold(slicing_specs=specs, threshold=threshold)

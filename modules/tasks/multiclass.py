@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.tasks.gates import Gates
 
 
 class MulticlassOptions(ThresholdOptions):
@@ -43,7 +44,6 @@ class Multiclass(TextClassification):
     class_metrics = ("f1", "precision", "recall")
     min_metrics = {"accuracy": 0.5, "macro_f1": 0.5}
     max_drop = {"accuracy": 0.01}
-    slices = ("length_bucket", "first_word", "label")
     answer_columns = ("label", "probability")
     metric_modules = ("modules.class_metrics",)
     labels_in_every_split = False
@@ -69,11 +69,8 @@ class Multiclass(TextClassification):
         goal = self.options.threshold_goal if self.options.decision == "one_vs_rest" else None
         return MulticlassHead(self.labels, goal=goal, target=self.options.threshold_target)
 
-    def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
-        from modules.tasks.gates import Gates
-
+    def metrics_specs(self, gates: Gates) -> list[MetricsSpec]:
         assert self.labels is not None
-        gates = Gates(least, drop)
         # Of one label for each text, micro precision, recall and F1 are the accuracy.
         names = {"ClassF1": "f1", "ClassPrecision": "precision", "ClassRecall": "recall"}
         micro = {"ClassF1": "micro_f1", "ClassPrecision": "accuracy", "ClassRecall": "micro_recall"}
@@ -84,8 +81,8 @@ class Multiclass(TextClassification):
         ]
 
     def label_keys(self) -> dict[str, str]:
-        """A feature that the model makes: slices by `label` would hide a column of that name."""
-        return {self.score: "label_index", self.decision: "label_index"}
+        """The staged label is the class's index."""
+        return {self.score: self.columns["label"], self.decision: self.columns["label"]}
 
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.tasks.gates import Gates
 
 SHOWN_AROUND = 120
 
@@ -93,10 +94,7 @@ class QuestionAnswering(Task):
         )
         return QuestionAnsweringHead(reading)
 
-    def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
-        from modules.tasks.gates import Gates
-
-        gates = Gates(least, drop)
+    def metrics_specs(self, gates: Gates) -> list[MetricsSpec]:
         metrics = [
             gates.metric(cls, name, module="modules.answer_metrics")
             for cls, name in (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.tasks.gates import Gates
 
 
 class TaskOptions(BaseModel):
@@ -49,7 +50,7 @@ class Task(ABC):
       class_metrics: what it finds of each class alone, beside those of `metrics` that it has of classes, too.
       min_metrics, max_drop: what a model must reach where the configuration says nothing: lower bounds, and the most
         that a metric may lose against the model in production.
-      slices: what `evaluation.slices` may name, and what it is by default.
+      default_slices: `evaluation.slices` where the configuration says nothing, see modules.slices.
       labels_must_be_given: whether `data.labels` cannot be left to the data.
       usual_epochs, usual_patience: what `tfx-bert init` proposes.
       classes: what each of `labels` is called in tables ("label", "type").
@@ -70,8 +71,7 @@ class Task(ABC):
     class_metrics: ClassVar[tuple[str, ...]] = ()
     min_metrics: ClassVar[Mapping[str, float]]
     max_drop: ClassVar[Mapping[str, float]]
-    slices: ClassVar[tuple[str, ...]] = ("length_bucket", "first_word")
-    default_slices: ClassVar[tuple[str, ...]] = ("length_bucket",)
+    default_slices: ClassVar[tuple[str, ...]] = ("length_bucket", "first_word", "label")
     labels_must_be_given: ClassVar[bool] = False
     usual_epochs: ClassVar[int] = 3
     usual_patience: ClassVar[int] = 1
@@ -124,8 +124,8 @@ class Task(ABC):
     # Evaluation
 
     @abstractmethod
-    def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
-        """What TFMA measures, with thresholds on the overall slice: lower bounds, and the most that may be lost."""
+    def metrics_specs(self, gates: Gates) -> list[MetricsSpec]:
+        """What TFMA measures, made by `gates`, which puts the thresholds on it."""
 
     @abstractmethod
     def label_keys(self) -> dict[str, str]:

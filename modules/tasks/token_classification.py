@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.tasks.gates import Gates
 
 
 class TokenClassificationOptions(TaskOptions):
@@ -75,12 +76,10 @@ class TokenClassification(Task):
             sep=sep,
         )
 
-    def metrics_specs(self, least: Mapping[str, float], drop: Mapping[str, float]) -> list[MetricsSpec]:
-        from modules.tasks.gates import Gates
-
+    def metrics_specs(self, gates: Gates) -> list[MetricsSpec]:
         assert self.labels is not None
         names = {"ClassF1": "f1", "ClassPrecision": "precision", "ClassRecall": "recall"}
-        return [Gates(least, drop).class_metrics("entity_counts", self.labels, names, micro={})]
+        return [gates.class_metrics("entity_counts", self.labels, names, micro={})]
 
     def label_keys(self) -> dict[str, str]:
         """None: the model's evaluation signature compares with the tags itself."""

@@ -1,5 +1,7 @@
 """`evaluation` and `canary`: what a model must reach to be pushed."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from pipeline.settings.section import Section, Share
@@ -15,7 +17,25 @@ class EvaluationConfig(Section):
     length_buckets: tuple[int, ...] = Field(
         (10, 20, 30), description="in words: the first word count of each next slice"
     )
-    slices: tuple[str, ...] | None = Field(None, description="length_bucket, first_word, and what the task adds")
+    slices: tuple[str, ...] | None = Field(
+        None,
+        description="length_bucket, first_word, label, columns of the file, and crosses of them, as in label*source; "
+        "the first three unless given",
+    )
+    slice_min_rows: int = Field(10, ge=1, description="values of fewer eval rows are one slice, (other)")
+    slice_min: dict[str, Share] = Field({}, description="lower bounds by metric in each slice but those by label")
+    confidence_intervals: Literal["none", "poisson_bootstrap", "jackknife"] = Field(
+        "none", description="TFMA's, of all metrics and slices; takes Evaluator twice as long and more"
+    )
+
+    @field_validator("slices")
+    @classmethod
+    def _slices_differ(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("names a slice twice")
+        if any(not part.strip() for name in value or () for part in name.split("*")):
+            raise ValueError("a slice is a name, or names with * between them, as in label*source")
+        return value
 
     @field_validator("length_buckets")
     @classmethod

@@ -35,8 +35,6 @@ def signatures(thresholds: list[float] | None) -> Signatures:
         columns={"text": "body", "label": "mood"},
         inputs=("text",),
         example_roles=("text",),
-        text="text",
-        length_buckets=[4],
     )
     return MulticlassServing(parts, hundredths, LABELS, thresholds).signatures()
 
@@ -106,16 +104,6 @@ def test_examples_are_counted_by_class_as_predicted_gold_and_both() -> None:
     assert counts[0].tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
     assert counts[1].tolist() == [[0, 0, 0], [0, 1, 0], [1, 0, 0]]
     assert counts.sum(axis=0).tolist() == [[1, 0, 0], [1, 2, 1], [2, 2, 1]]
-
-
-def test_examples_can_be_sliced_by_the_name_of_their_label() -> None:
-    texts = ["1 2 3", "1 2 3 4", "Up 2"]
-    slices = signatures(None)["slice_features"](examples(texts, [2, 0, 1]))
-    assert slices["label"].numpy().tolist() == [[b"high"], [b"low"], [b"middle"]]
-    assert slices["label_index"].numpy().tolist() == [[2], [0], [1]]
-    assert slices["length_bucket"].numpy().tolist() == [[b"0-3"], [b"4+"], [b"0-3"]]
-    assert slices["first_word"].numpy().tolist() == [[b"1"], [b"1"], [b"up"]]
-    assert signatures(None)["slice_features"](examples(texts[:1]))["label"].numpy().tolist() == [[b"(none)"]]
 
 
 @pytest.mark.parametrize("rows", [0, 1, CHUNK_ROWS + 1])

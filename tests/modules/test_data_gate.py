@@ -1,7 +1,7 @@
 """The gate on anomalies and statistics written as ExampleValidator and StatisticsGen write them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tfx.types.value_artifact import ValueArtifact
 
 from data.errors import DataError
 from modules.data_gate import DataGate, anomalies_in_words
+from modules.text_artifacts import ANOMALIES, ExampleTextStatistics, TextAnomalies, write_json
 
 Gate = Callable[..., int]
 
@@ -26,6 +27,7 @@ def gate(tmp_path: Path) -> Gate:
         least: dict[str, int] | None = None,
         anomalies: dict[str, anomalies_pb2.Anomalies] | None = None,
         schema_is_inferred: int = 1,
+        of_texts: Sequence[str] = (),
     ) -> int:
         manifest = tmp_path / "manifest.json"
         manifest.write_text(json.dumps({"staged": {"rows": staged}}))
@@ -34,7 +36,11 @@ def gate(tmp_path: Path) -> Gate:
         inputs = {
             "statistics": [written(standard_artifacts.ExampleStatistics, tmp_path, "FeatureStats.pb", statistics)],
             "anomalies": [written(standard_artifacts.ExampleAnomalies, tmp_path, "SchemaDiff.pb", found)],
+            "text_anomalies": [TextAnomalies()],
+            "text_statistics": [ExampleTextStatistics()],
         }
+        inputs["text_anomalies"][0].uri = str(tmp_path / "texts")
+        write_json(str(tmp_path / "texts"), ANOMALIES, {"stop": list(of_texts), "warn": ["a warning"]})
         rows = standard_artifacts.Integer()
         rows.uri = str(tmp_path / "rows")
         settings = {
@@ -119,6 +125,17 @@ def test_texts_that_the_training_split_lacks_break_a_reviewed_schema_alone(gate:
         gate(counts, counts, anomalies={"eval": found}, schema_is_inferred=0)
     del found.anomaly_info["label"]
     assert gate(counts, counts, anomalies={"eval": found}) == 100
+
+
+def test_what_text_validator_stops_for_is_told_with_the_remedy_and_warnings_stop_nothing(gate: Gate) -> None:
+    counts = {"train": 70, "eval": 30}
+    assert gate(counts, counts) == 100
+    with pytest.raises(DataError) as raised:
+        gate(counts, counts, of_texts=["the training split: the labels differ"])
+    told = str(raised.value)
+    assert "\n  the training split: the labels differ\n" in told
+    assert "--set data.drift.action=warn" in told
+    assert "a warning" not in told
 
 
 def test_everything_that_is_wrong_is_told_at_once(gate: Gate) -> None:

@@ -84,7 +84,7 @@ class Case(NamedTuple):
     def export(self, folder: Path, **settings: Any) -> dict[str, Any]:
         chosen = {"precision": "float32", "int8": False, "max_difference": 1.0, "max_flips": 1.0, **settings}
         rounding = chosen.pop("rounding", ROUNDING)
-        parts = serving_parts(self.model, self.transform, self.task, [10])
+        parts = serving_parts(self.model, self.transform, self.task)
         arguments = (self.model, inference(self.model), self.head, self.task, self.facts, parts, self.sample)
         return export(*arguments, ExportSettings(**chosen), str(folder), rounding=rounding)
 
@@ -115,7 +115,7 @@ def case(request: Any, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFact
     everything = input_pipeline.all_rows([str(folder / "rows*")], transform.transformed_feature_spec(), head)
     sample = sample_of(input_pipeline.batches(everything, [], 16, most=40), inference(model))
     facts = {"threshold": 0.5, "thresholds": None}
-    parts = serving_parts(model, transform, task, [10])
+    parts = serving_parts(model, transform, task)
     answer = tf.function(head.serving(model, inference(model), facts, parts).answer)
     expected = {name: values.numpy() for name, values in answer(columns(requests)).items()}
     return Case(task, head, model, transform, facts, sample, requests, expected)

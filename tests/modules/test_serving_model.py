@@ -17,14 +17,13 @@ from modules.heads.classification import BinaryHead, BinaryServing
 from modules.heads.head import inference
 from modules.input_pipeline import pad_inputs
 from modules.optimizer import adamw
-from modules.serving_model import CHUNK_ROWS, ServingParts, bucket_names, in_chunks, in_rows
+from modules.serving_model import CHUNK_ROWS, ServingParts, in_chunks, in_rows
 from modules.tasks import task_from
 from modules.text_preprocessing import frame
 from modules.wordpiece import Tokenizer
 
 LABELS = ["sincere", "insincere"]
-BUCKETS = [10, 20]
-SIGNATURES = {"serving_default", "serve_examples", "slice_features", "classify"}
+SIGNATURES = {"serving_default", "serve_examples", "classify"}
 TASK = task_from({"task": "binary", "columns": {}, "labels": LABELS, "options": {}})
 HEAD = BinaryHead(LABELS, goal="best_f1", target=None)
 
@@ -52,7 +51,7 @@ def exported(tiny_encoder: Path, transformed: Any, tmp_path_factory: pytest.Temp
     assert len(model.optimizer.variables) > 2 * len(model.variables)
     threshold = float(np.median(keras_answers(model, transformed, transformed.texts)))
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
-    parts = serving_parts(model, transformed.output, TASK, BUCKETS)
+    parts = serving_parts(model, transformed.output, TASK)
     facts = {"threshold": threshold}
     save(HEAD.serving(model, inference(model), facts, parts), TASK, facts, str(folder))
     loaded = tf.saved_model.load(str(folder))
@@ -136,9 +135,8 @@ def test_examples_are_answered_as_texts_are_with_the_decision_as_a_number(export
 
 
 def test_an_example_without_the_text_is_an_error_and_not_an_empty_text(exported: Exported) -> None:
-    for name in ("serve_examples", "slice_features"):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="text"):
-            exported.signatures[name](examples=tf.constant([example(text="fine"), example(title="no text")]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="text"):
+        exported.signatures["serve_examples"](examples=tf.constant([example(text="fine"), example(title="no text")]))
 
 
 def test_no_slot_of_the_optimizer_is_exported(exported: Exported) -> None:
@@ -157,7 +155,6 @@ def test_the_signatures_are_named_and_typed_as_documented(exported: Exported) ->
     assert inputs == {
         "serving_default": [("text", tf.string, [None])],
         "serve_examples": [("examples", tf.string, [None])],
-        "slice_features": [("examples", tf.string, [None])],
         "classify": [("inputs", tf.string, [None])],
     }
 
@@ -173,35 +170,6 @@ def test_task_and_threshold_travel_with_the_model(exported: Exported) -> None:
     }
 
 
-def test_slices_begin_at_their_boundaries_and_first_words_are_lower_case(exported: Exported) -> None:
-    texts = ["one", "w " * 9, "w " * 10, "w " * 19, "w " * 20, "w " * 300, "", "Ünder  the\tsea", " WHY not"]
-    slices = exported.signatures["slice_features"](examples=examples(texts))
-    assert slices["length_bucket"].numpy().tolist() == [
-        [name] for name in (b"00-09", b"00-09", b"10-19", b"10-19", b"20+", b"20+", b"00-09", b"00-09", b"00-09")
-    ]
-    words = [word.decode() for [word] in slices["first_word"].numpy().tolist()]
-    assert words == ["one", "w", "w", "w", "w", "w", "(none)", "ünder", "why"]
-
-
-def test_slice_features_of_wordless_texts_alone_and_of_no_texts(exported: Exported) -> None:
-    slices = exported.signatures["slice_features"](examples=examples(["", "  "]))
-    assert slices["first_word"].numpy().tolist() == [[b"(none)"], [b"(none)"]]
-    nothing = exported.signatures["slice_features"](examples=examples([]))
-    assert {value.shape for value in nothing.values()} == {(0, 1)}
-
-
-@pytest.mark.parametrize(
-    ("boundaries", "names"),
-    [
-        ([10, 20], ["00-09", "10-19", "20+"]),
-        ([5], ["0-4", "5+"]),
-        ([8, 100, 1000], ["0000-0007", "0008-0099", "0100-0999", "1000+"]),
-    ],
-)
-def test_bucket_names_sort_in_their_order(boundaries: list[int], names: list[str]) -> None:
-    assert bucket_names(boundaries) == names == sorted(names)
-
-
 def with_forward(
     transform_output: tft.TFTransformOutput, forward: Callable[[dict[str, tf.Tensor]], tf.Tensor], threshold: float
 ) -> dict[str, Any]:
@@ -213,8 +181,6 @@ def with_forward(
         columns=TASK.columns,
         inputs=TASK.inputs,
         example_roles=TASK.inputs,
-        text="text",
-        length_buckets=BUCKETS,
     )
     return BinaryServing(parts, forward, LABELS, threshold).signatures()
 

@@ -109,7 +109,7 @@ def served(request: Any, tiny_encoder: Path, tagged: Transformed, tmp_path_facto
         crf = model.get_layer("crf")
         crf.set_weights([tf.random.normal(weight.shape).numpy() for weight in crf.get_weights()])
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
-    parts = serving_parts(model, tagged.output, task, [10])
+    parts = serving_parts(model, tagged.output, task)
     save(head.serving(model, inference(model), {}, parts), task, {}, str(folder))
     return Served(task, head, model, vocabulary, dict(tf.saved_model.load(str(folder)).signatures))
 
@@ -261,13 +261,6 @@ def test_no_texts_have_no_entities(served: Served) -> None:
 
 def test_blank_texts_alone_have_no_entities(served: Served) -> None:
     assert [answer.fields for answer in served.task.answers(served.ask(["", " \n\u00a0"]))] == [{"entities": []}] * 2
-
-
-def test_slices_count_the_words_of_the_tokens(served: Served) -> None:
-    examples = tf.constant([example(tokens=tokens) for tokens, _ in SENTENCES[:5]])
-    slices = served.signatures["slice_features"](examples=examples)
-    assert slices["length_bucket"].numpy()[:, 0].tolist() == [b"00-09", b"00-09", b"00-09", b"10+", b"10+"]
-    assert slices["first_word"].numpy()[:4, 0].tolist() == [b"why", b"john", b"x", "łukasz".encode()]
 
 
 def _well_formed(tags: list[str]) -> bool:

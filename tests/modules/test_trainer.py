@@ -41,7 +41,6 @@ def arguments(transformed: Any, folder: Path, task: str = "binary", holdout_frac
         "cls": 2,
         "sep": 3,
         "max_seq_length": 40,
-        "length_buckets": [10],
         "training": TRAINING | {"holdout_fraction": holdout_fraction},
         "export": {"precision": "float32", "int8": False, "max_difference": 0.1, "max_flips": 0.01},
     }

@@ -12,6 +12,7 @@ from modules.heads.classification import MulticlassServing
 from modules.tasks import task_from
 from pipeline.eval_config import build_eval_config
 from pipeline.results import read_failures, read_metrics
+from pipeline.settings.judgement import EvaluationConfig
 
 LABELS = ["low", "[middle]", "high", "never"]  # nothing is ever the last one
 # The column of the labels has the name of the slices by label, as it mostly has.
@@ -54,11 +55,10 @@ def rows() -> Rows:
 def evaluation(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of an evaluation that rejects the candidate."""
     models = {"candidate": model(0), "baseline": model(4)}
-    config = build_eval_config(
-        MULTICLASS, least={"macro_f1": 0.99, "accuracy": 0.1}, max_drop={"accuracy": 0.02}, slices=["label"]
-    )
+    settings = EvaluationConfig(min={"macro_f1": 0.99, "accuracy": 0.1}, max_drop={"accuracy": 0.02})
+    config = build_eval_config(MULTICLASS, settings, ["label"])
     folder, blessed = Evaluation(tmp_path_factory.mktemp("models"), rows.examples, models).run(
-        config, tmp_path_factory.mktemp("evaluation")
+        config, tmp_path_factory.mktemp("evaluation"), MULTICLASS
     )
     assert not blessed
     return folder

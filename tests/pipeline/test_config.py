@@ -173,14 +173,14 @@ def test_options_of_another_task_are_refused_by_key(tmp_path: Path) -> None:
     ) == ["task_options: threshold_goal is for decision: one_vs_rest"]
 
 
-def test_metrics_and_slices_that_the_task_has_not_are_told_with_those_it_has_and_with_all_else(tmp_path: Path) -> None:
+def test_metrics_that_the_task_has_not_are_told_with_those_it_has_and_with_all_else(tmp_path: Path) -> None:
     source = write(
         tmp_path,
         data={"path": "rows.csv", "columns": {"body": "b"}},
         evaluation={
             "min": {"macro_f1": 0.5, "f1": 0.5},
             "max_drop": {"auc": 0.1},
-            "slices": ["label", "length_bucket", "first"],
+            "slice_min": {"auc": 0.1},
         },
     )
     metrics = "the task binary has the metrics roc_auc, f1, pr_auc, precision, recall, accuracy"
@@ -188,8 +188,7 @@ def test_metrics_and_slices_that_the_task_has_not_are_told_with_those_it_has_and
         "data.columns.body: the task binary has no such role; known are text, label, id, group",
         f"evaluation.min.macro_f1: {metrics}",
         f"evaluation.max_drop.auc: {metrics}",
-        "evaluation.slices: 'label' is none; the task binary has length_bucket, first_word",
-        "evaluation.slices: 'first' is none; the task binary has length_bucket, first_word",
+        f"evaluation.slice_min.auc: {metrics}",
         "data.labels: missing; the task binary needs its two labels, the negative class first",
     ]
 
@@ -199,6 +198,20 @@ def test_metrics_and_slices_of_the_task_are_taken(tmp_path: Path) -> None:
     source = write(tmp_path, task="multiclass", data={"path": "rows.csv"}, evaluation=evaluation)
     found = load_config(source).evaluation
     assert (found.min, found.max_drop, found.slices) == ({"macro_f1": 0.6}, {"accuracy": 0.02}, ("label",))
+
+
+def test_slices_are_those_of_the_task_unless_given_and_each_is_named_once(tmp_path: Path) -> None:
+    data = {"path": "rows.csv"}
+    assert load_config(write(tmp_path, task="multiclass", data=data)).slices == ("length_bucket", "first_word", "label")
+    given = ["label*source", "source"]
+    source = write(tmp_path, task="multiclass", data=data, evaluation={"slices": given})
+    assert load_config(source).slices == tuple(given)
+    for slices, problem in (
+        (["source", "source"], "names a slice twice"),
+        (["label*"], "a slice is a name, or names with * between them, as in label*source"),
+    ):
+        source = write(tmp_path, task="multiclass", data=data, evaluation={"slices": slices})
+        assert problems(source) == [f"evaluation.slices is {slices!r}: {problem}"]
 
 
 def test_an_eval_file_of_its_own_cannot_go_with_a_sample_of_one_file(tmp_path: Path) -> None:

@@ -9,19 +9,17 @@ from tensorflow_model_analysis.proto import config_pb2 as tfma
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from pipeline.eval_config import build_eval_config
+from pipeline.settings.judgement import EvaluationConfig
 
 BINARY = task_from({"task": "binary", "columns": {"label": "target"}, "labels": ["no", "yes"], "options": {}})
 MULTICLASS = task_from({"task": "multiclass", "columns": {"label": "mood"}, "labels": ["a", "b", "c"], "options": {}})
 
 
 def built(**changes: Any) -> tfma.EvalConfig:
-    settings: dict[str, Any] = {
-        "task": BINARY,
-        "least": {"precision": 0.6, "recall": 0.7},
-        "max_drop": {"pr_auc": 0.02},
-        "slices": ["length_bucket", "first_word"],
-    }
-    return build_eval_config(**(settings | changes))
+    task = changes.pop("task", BINARY)
+    slices = changes.pop("slices", ["length_bucket", "first_word"])
+    settings = {"min": {"precision": 0.6, "recall": 0.7}, "max_drop": {"pr_auc": 0.02}} | changes
+    return build_eval_config(task, EvaluationConfig(**settings), slices)
 
 
 def metrics_of(config: tfma.EvalConfig) -> dict[str, tuple[str, tfma.MetricConfig]]:
@@ -37,7 +35,7 @@ def metrics_of(config: tfma.EvalConfig) -> dict[str, tuple[str, tfma.MetricConfi
 def test_thresholds_hold_for_the_overall_slice_alone(task: Task) -> None:
     bounds = dict.fromkeys(task.metrics, 0.5)
     found = set()
-    for spec in built(task=task, least=bounds, max_drop=bounds).metrics_specs:
+    for spec in built(task=task, min=bounds, max_drop=bounds).metrics_specs:
         assert not spec.thresholds, "MetricsSpec.thresholds would hold for every slice"
         assert not spec.cross_slice_thresholds
         of_spec = [(name, thresholds.thresholds) for name, thresholds in spec.per_slice_thresholds.items()]
@@ -70,8 +68,8 @@ def test_precision_and_recall_of_the_decision_have_the_bounds_that_were_asked_fo
 
 def test_where_nothing_is_asked_for_the_bounds_are_the_task_s_and_others_stand_beside_them() -> None:
     own = {("Precision", "decision"): 0.5, ("Recall", "decision"): 0.5}
-    assert bounds_of(built(least={})) == own
-    assert bounds_of(built(least={"recall": 0.9, "roc_auc": 0.8})) == own | {
+    assert bounds_of(built(min={})) == own
+    assert bounds_of(built(min={"recall": 0.9, "roc_auc": 0.8})) == own | {
         ("Recall", "decision"): 0.9,
         ("AUC", "probability"): 0.8,
     }
@@ -80,7 +78,7 @@ def test_where_nothing_is_asked_for_the_bounds_are_the_task_s_and_others_stand_b
 
 
 def test_a_metric_may_have_a_bound_and_a_limit_to_its_loss() -> None:
-    [threshold] = metrics_of(built(least={"pr_auc": 0.8}))["AUC PR"][1].per_slice_thresholds
+    [threshold] = metrics_of(built(min={"pr_auc": 0.8}))["AUC PR"][1].per_slice_thresholds
     assert threshold.threshold.value_threshold.lower_bound.value == 0.8
     assert threshold.threshold.change_threshold.absolute.value == -0.02
 
@@ -102,13 +100,30 @@ def test_candidate_and_baseline_are_read_alike() -> None:
     for model in (candidate, baseline):
         assert model.signature_name == "serve_examples"
         assert dict(model.label_keys) == {"probability": "target", "decision": "target"}
-        assert list(model.preprocessing_function_names) == ["slice_features"]
 
 
 def test_every_slice_is_asked_for_beside_the_whole() -> None:
     assert [list(spec.feature_keys) for spec in built().slicing_specs] == [[], ["length_bucket"], ["first_word"]]
     assert [list(spec.feature_keys) for spec in built(slices=[]).slicing_specs] == [[]]
-    assert [list(spec.feature_keys) for spec in built(slices=None).slicing_specs] == [[], ["length_bucket"]]
+
+
+def test_bounds_in_slices_hold_for_each_slice_but_those_by_label_and_beside_the_overall_ones() -> None:
+    config = built(slices=["length_bucket", "label", "label*source"], slice_min={"recall": 0.4, "roc_auc": 0.6})
+    overall, sliced = metrics_of(config)["Recall"][1].per_slice_thresholds
+    assert [list(spec.feature_keys) for spec in overall.slicing_specs] == [[]]
+    assert overall.threshold.value_threshold.lower_bound.value == 0.7
+    assert [list(spec.feature_keys) for spec in sliced.slicing_specs] == [["length_bucket"], ["label*source"]]
+    assert sliced.threshold.value_threshold.lower_bound.value == 0.4
+    [of_auc] = metrics_of(config)["AUC"][1].per_slice_thresholds
+    assert of_auc.threshold.value_threshold.lower_bound.value == 0.6
+    assert len(metrics_of(config)["Precision"][1].per_slice_thresholds) == 1
+
+
+def test_confidence_intervals_are_computed_where_asked_for() -> None:
+    assert not built().options.compute_confidence_intervals.value
+    options = built(confidence_intervals="jackknife").options
+    assert options.compute_confidence_intervals.value
+    assert options.confidence_intervals.method == tfma.ConfidenceIntervalOptions.JACKKNIFE
 
 
 def test_what_is_counted_at_the_threshold_reads_the_decision_and_the_rest_the_score() -> None:
@@ -123,9 +138,9 @@ def test_what_is_counted_at_the_threshold_reads_the_decision_and_the_rest_the_sc
 
 
 def test_several_classes_are_judged_by_counts_under_their_names() -> None:
-    config = built(task=MULTICLASS, least={"micro_f1": 0.7}, max_drop={}, slices=["label"])
+    config = built(task=MULTICLASS, min={"micro_f1": 0.7}, max_drop={}, slices=["label"])
     for model in config.model_specs:
-        assert dict(model.label_keys) == {"probabilities": "label_index", "decision": "label_index"}
+        assert dict(model.label_keys) == {"probabilities": "mood", "decision": "mood"}
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["label"]]
     counts, *others = config.metrics_specs
     assert list(counts.output_names) == ["class_counts"]

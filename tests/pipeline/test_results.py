@@ -19,6 +19,7 @@ from modules.heads.classification import BinaryServing
 from modules.tasks import task_from
 from pipeline.eval_config import build_eval_config
 from pipeline.results import read_failures, read_metrics
+from pipeline.settings.judgement import EvaluationConfig
 
 ROWS = 120
 BINARY = task_from({"task": "binary", "columns": {"label": "target"}, "labels": ["no", "yes"], "options": {}})
@@ -67,8 +68,9 @@ def evaluate(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
     evaluation = Evaluation(tmp_path_factory.mktemp("results"), rows.examples, models)
 
     def run(least: dict[str, float], max_drop: float, baseline: bool = True) -> tuple[str, int]:
-        config = build_eval_config(BINARY, least=least, max_drop={"pr_auc": max_drop}, slices=["length_bucket"])
-        return evaluation.run(config, tmp_path_factory.mktemp("evaluation"), baseline)
+        settings = EvaluationConfig(min=least, max_drop={"pr_auc": max_drop}, slice_min={"accuracy": 0.01})
+        config = build_eval_config(BINARY, settings, ["length_bucket"])
+        return evaluation.run(config, tmp_path_factory.mktemp("evaluation"), BINARY, baseline)
 
     return run
 
