@@ -26,24 +26,7 @@ import numpy as np
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 
-
-def precision(counts: np.ndarray) -> np.ndarray:
-    """<float>[..., 3] predicted, gold, correct to correct / predicted <float>[...], 0 where nothing was predicted."""
-    return _ratio(counts[..., 2], counts[..., 0])
-
-
-def recall(counts: np.ndarray) -> np.ndarray:
-    """<float>[..., 3] predicted, gold, correct to correct / gold <float>[...], 0 where nothing is gold."""
-    return _ratio(counts[..., 2], counts[..., 1])
-
-
-def f1(counts: np.ndarray) -> np.ndarray:
-    """<float>[..., 3] predicted, gold, correct to the harmonic mean of precision and recall <float>[...], or 0."""
-    return _ratio(2 * counts[..., 2], counts[..., 0] + counts[..., 1])
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+from modules.class_scores import f1, precision, recall
 
 
 class ClassPrecision(metric_types.Metric):

@@ -1,13 +1,14 @@
 """The rows of raw examples, as CsvExampleGen wrote them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from modules.tasks.task import Row
+
 BATCH_ROWS = 1024
-Row = Mapping[str, str]
 
 
 def row_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]]:
@@ -15,11 +16,17 @@ def row_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]
 
     A column that a row has no value of is "" there.
     """
+    for _, rows in example_batches(split, batch_rows):
+        yield rows
+
+
+def example_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[tuple[tf.Tensor, list[Row]]]:
+    """The same with the serialized tf.Examples <string>[rows]."""
     files = sorted(str(path) for path in split.iterdir() if path.is_file())
     spec = _spec(files)
     for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP").batch(batch_rows):
         columns = {name: _in_words(values.numpy()) for name, values in tf.io.parse_example(serialized, spec).items()}
-        yield [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        yield serialized, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _spec(files: list[str]) -> dict[str, tf.io.FixedLenFeature]:

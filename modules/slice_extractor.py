@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors import extractor
 
-from modules.example_rows import Row
 from modules.slices import OTHER, FoldedSlicing, folded_slicing
+from modules.tasks.task import Row
 
 
 def custom_extractors(**arguments: Any) -> list[extractor.Extractor]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.tasks import task_from
+from modules.tasks.task import Row
 
 LENGTH, FIRST_WORD, LABEL = "length_bucket", "first_word", "label"
 DERIVED = (LENGTH, FIRST_WORD, LABEL)
@@ -23,8 +24,6 @@ CROSS = "*"
 NONE, OTHER = "(none)", "(other)"
 MOST_VALUES = 50
 SHOWN_CHARACTERS = 60
-
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 OWN_PACKAGES = ("data", "modules", "serving")
-# The tasks import these in functions that no component calls: for `tfx-bert init`, the eval config and the terminal.
-OF_NO_COMPONENT = ("data.guesses", "data.inspect_csv", "modules.tasks.gates", "modules.tasks.tables")
+# The tasks import these in functions that no component calls: for `tfx-bert init`, the eval config, the report and the
+# terminal.
+OF_NO_COMPONENT = (
+    "data.guesses",
+    "data.inspect_csv",
+    "modules.judges.answers",
+    "modules.judges.classification",
+    "modules.judges.entities",
+    "modules.tasks.gates",
+    "modules.tasks.tables",
+)
 ROOT = Path(__file__).parents[1]
 
 

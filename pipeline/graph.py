@@ -28,6 +28,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing
 from modules.atomic_pusher import AtomicPusher
 from modules.canary import Canary
 from modules.data_gate import DataGate
+from modules.eval_predictions import EvalPredictions
 from modules.last_statistics import LastPassedStatistics
 from modules.production_model import LatestBlessedModel
 from modules.sliced_evaluator import SlicedEvaluator
@@ -52,6 +53,7 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("modules.trainer",),
         ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "ai-edge-litert"),
     ),
+    "EvalPredictions": (("modules.eval_predictions",), ("tensorflow", "tensorflow-text")),
     "Evaluator": (("modules.sliced_evaluator", "modules.slice_extractor"), ("tensorflow-model-analysis",)),
     "Canary": (
         ("modules.canary", "serving.server.main"),
@@ -74,6 +76,7 @@ def create_pipeline(
     text_limits: str,
     preprocessing: Mapping[str, Any],
     trainer: Mapping[str, Any],
+    task: str,
     eval_config: EvalConfig,
     slicing: str,
     canary: Mapping[str, str],
@@ -93,6 +96,7 @@ def create_pipeline(
       text_limits: JSON, what TextValidator allows.
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
+      task: JSON, the task's spec.
       slicing: JSON, the fields of modules.slices.Slicing.
       canary: parameters of modules.canary.Canary.
       push_folder: TF Serving's model_base_path.
@@ -161,7 +165,9 @@ def create_pipeline(
         model=Channel(type=Model),
         model_blessing=Channel(type=ModelBlessing),
     ).with_id("LatestBlessedModel")
-    # Judges the model on the eval split, which training never saw, by slices and against the model to beat.
+    # Asks the model every row of the eval split, which training never saw: for the report.
+    eval_predictions = EvalPredictions(model=model, examples=examples, task=task)
+    # Judges the model on the eval split by slices and against the model to beat.
     evaluator = SlicedEvaluator(
         examples=examples,
         model=model,
@@ -194,6 +200,7 @@ def create_pipeline(
         gate,
         transform,
         trainer_component,
+        eval_predictions,
         production,
         evaluator,
         canary_component,

@@ -36,6 +36,7 @@ COMPONENTS = (
     "DataGate",
     "Transform",
     "Trainer",
+    "EvalPredictions",
     "Evaluator",
     "Canary",
     "Pusher",

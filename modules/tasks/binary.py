@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.judges.judge import Judge
     from modules.tasks.gates import Gates
 
 
@@ -54,6 +55,12 @@ class Binary(TextClassification):
 
         assert self.labels is not None
         return BinaryHead(self.labels, goal=self.options.threshold_goal, target=self.options.threshold_target)
+
+    def judge(self) -> Judge:
+        from modules.judges.classification import BinaryJudge
+
+        assert self.labels is not None
+        return BinaryJudge(self.labels, self.columns["label"])
 
     def label_keys(self) -> dict[str, str]:
         """The staged label is the class's index."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.judges.judge import Judge
     from modules.tasks.gates import Gates
 
 
@@ -41,6 +42,8 @@ class Multiclass(TextClassification):
     name = "multiclass"
     summary = "texts with one of several labels"
     metrics = ("accuracy", "macro_f1", "micro_f1", "macro_precision", "macro_recall")
+    classes = "class"
+    default_slices = ("length_bucket", "first_word")
     class_metrics = ("f1", "precision", "recall")
     min_metrics = {"accuracy": 0.5, "macro_f1": 0.5}
     max_drop = {"accuracy": 0.01}
@@ -79,6 +82,12 @@ class Multiclass(TextClassification):
             gates.spec("probabilities", [gates.unbounded("SparseCategoricalCrossentropy", "cross_entropy")]),
             gates.spec("decision", [gates.unbounded("MultiClassConfusionMatrixPlot", "confusion", thresholds=[0.5])]),
         ]
+
+    def judge(self) -> Judge:
+        from modules.judges.classification import MulticlassJudge
+
+        assert self.labels is not None
+        return MulticlassJudge(self.labels, self.columns["label"])
 
     def label_keys(self) -> dict[str, str]:
         """The staged label is the class's index."""

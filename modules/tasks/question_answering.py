@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.judges.judge import Judge
     from modules.tasks.gates import Gates
 
 SHOWN_AROUND = 120
@@ -104,6 +105,11 @@ class QuestionAnswering(Task):
             )
         ]
         return [gates.spec("answer", metrics)]
+
+    def judge(self) -> Judge:
+        from modules.judges.answers import AnswerJudge
+
+        return AnswerJudge(self.columns["answer"], self.columns["start"])
 
     def label_keys(self) -> dict[str, str]:
         return {"answer": self.columns["answer"]}

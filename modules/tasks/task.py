@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.judges.judge import Judge
     from modules.tasks.gates import Gates
+
+
+Row = Mapping[str, str]
+"""A staged row: each column as it stands in the CSV."""
 
 
 class TaskOptions(BaseModel):
@@ -130,6 +135,10 @@ class Task(ABC):
     @abstractmethod
     def label_keys(self) -> dict[str, str]:
         """TFMA's label_keys: the model's outputs that metrics read, each with the feature it is compared with."""
+
+    @abstractmethod
+    def judge(self) -> Judge:
+        """What compares answers with staged rows; numpy is imported when this is called."""
 
     # Answers
 

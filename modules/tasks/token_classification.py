@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from data.inspect_csv import Guess, Table
     from modules.heads.head import Head
+    from modules.judges.judge import Judge
     from modules.tasks.gates import Gates
 
 
@@ -80,6 +81,12 @@ class TokenClassification(Task):
         assert self.labels is not None
         names = {"ClassF1": "f1", "ClassPrecision": "precision", "ClassRecall": "recall"}
         return [gates.class_metrics("entity_counts", self.labels, names, micro={})]
+
+    def judge(self) -> Judge:
+        from modules.judges.entities import EntityJudge
+
+        assert self.labels is not None
+        return EntityJudge(self.labels, self.columns["tokens"], self.columns["tags"])
 
     def label_keys(self) -> dict[str, str]:
         """None: the model's evaluation signature compares with the tags itself."""

@@ -23,6 +23,7 @@ COMPONENTS = [
     "DataGate",
     "Transform",
     "Trainer",
+    "EvalPredictions",
     "Evaluator",
     "Canary",
     "Pusher",

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from end_to_end.house import House, build
 
-from modules.answer_metrics import answered, exact_match, token_f1
+from modules.answer_scores import answered, exact_match, token_f1
 from pipeline.config_file import load_config
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"

@@ -13,7 +13,7 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
-from modules.answer_metrics import exact_match, normalize_answer, token_f1
+from modules.answer_scores import exact_match, normalize_answer, token_f1
 from pipeline.settings.delivery import IN_MEMORY_BEAM
 
 BUCKETS = ["00-09", "10+"]

@@ -19,7 +19,8 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import proto_utils
 
-from modules.class_metrics import ClassF1, ClassPrecision, ClassRecall, f1, precision, recall
+from modules.class_metrics import ClassF1, ClassPrecision, ClassRecall
+from modules.class_scores import f1, precision, recall
 from pipeline.settings.delivery import IN_MEMORY_BEAM
 
 TYPES = ["PER", 'ORG/sub, "é" 株', "LOC", "NEVER"]  # nothing is of the last type, neither in gold nor predictions

@@ -17,7 +17,7 @@ from transform_graph import example, transform_rows
 
 from data.errors import UserError
 from modules import input_pipeline
-from modules.answer_metrics import exact_match
+from modules.answer_scores import exact_match
 from modules.encoder import load_encoder
 from modules.export import save, serving_parts
 from modules.heads.head import inference

@@ -202,7 +202,7 @@ def test_metrics_and_slices_of_the_task_are_taken(tmp_path: Path) -> None:
 
 def test_slices_are_those_of_the_task_unless_given_and_each_is_named_once(tmp_path: Path) -> None:
     data = {"path": "rows.csv"}
-    assert load_config(write(tmp_path, task="multiclass", data=data)).slices == ("length_bucket", "first_word", "label")
+    assert load_config(write(tmp_path, task="multiclass", data=data)).slices == ("length_bucket", "first_word")
     given = ["label*source", "source"]
     source = write(tmp_path, task="multiclass", data=data, evaluation={"slices": given})
     assert load_config(source).slices == tuple(given)

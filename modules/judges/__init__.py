@@ -1,0 +1,1 @@
+"""Answers compared with truths, row by row: what the report's figures, intervals and examples are made of."""

@@ -1,0 +1,1 @@
+"""A run's figures, collected for people: report.json, and the page that is made of it."""
