@@ -24,6 +24,7 @@ from pipeline.graph import create_pipeline
 from pipeline.metadata_store import RunReader
 from pipeline.prepare import keep_vocabulary
 from pipeline.records import RecordKeeper
+from pipeline.schema_file import keep_schema
 from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
@@ -61,8 +62,9 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
         metadata_path=str(config.metadata_path),
         data_folder=str(staged.folder),
         manifest=str(staged.folder / "manifest.json"),
-        schema_file=config.data.schema_file,
+        schema_file=keep_schema(config.data.schema_file, config.artifact_root),
         min_rows=json.dumps(config.data.min_rows.model_dump()),
+        task=json.dumps(task.spec()),
         preprocessing={
             "module": task.preprocessing,
             "columns": task.columns,

@@ -39,6 +39,7 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "CsvExampleGen": ((), ("tfx", "tfx-bsl")),
     "StatisticsGen": ((), ("tensorflow-data-validation",)),
     "SchemaGen": ((), ("tensorflow-data-validation",)),
+    "ImportSchemaGen": ((), ("tfx",)),
     "ExampleValidator": ((), ("tensorflow-data-validation",)),
     "DataGate": (("modules.data_gate",), ()),
     "Transform": (("modules.preprocessing",), ("tensorflow", "tensorflow-text", "tensorflow-transform")),
@@ -64,6 +65,7 @@ def create_pipeline(
     manifest: str,
     schema_file: str | None,
     min_rows: str,
+    task: str,
     preprocessing: Mapping[str, Any],
     trainer: Mapping[str, Any],
     eval_config: EvalConfig,
@@ -80,6 +82,7 @@ def create_pipeline(
       manifest: path of the staged data's manifest.json.
       schema_file: a frozen schema; None infers one.
       min_rows: JSON, the least number of rows by split.
+      task: JSON, the task's spec.
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
       canary: parameters of modules.canary.Canary.
@@ -93,13 +96,11 @@ def create_pipeline(
     # Counts and distributions: what the schema, the gate and the report are made of.
     statistics_gen = StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
-    # The types and domains the data must keep: inferred, or frozen and reviewed.
-    schema_gen = (
-        ImportSchemaGen(schema_file=schema_file).with_id("SchemaGen")
-        if schema_file
-        else SchemaGen(statistics=statistics, exclude_splits=["eval"])
-    )
-    schema = schema_gen.outputs["schema"]
+    # The types and domains that the data have, also where others are frozen: `tfx-bert schema` compares them.
+    schema_gen = SchemaGen(statistics=statistics, exclude_splits=["eval"])
+    # Those that they must keep.
+    frozen_schema = [ImportSchemaGen(schema_file=schema_file)] if schema_file else []
+    schema = (frozen_schema or [schema_gen])[0].outputs["schema"]
     # Finds what breaks the schema, but never stops a run.
     example_validator = ExampleValidator(statistics=statistics, schema=schema)
     # Stops it: on anomalies, on lost rows, on too few.
@@ -109,6 +110,7 @@ def create_pipeline(
         manifest=manifest,
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
+        task=task,
     )
     # Tokenizes in a graph that training and serving share.
     transform = Transform(
@@ -159,6 +161,7 @@ def create_pipeline(
         example_gen,
         statistics_gen,
         schema_gen,
+        *frozen_schema,
         example_validator,
         gate,
         transform,

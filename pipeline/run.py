@@ -22,6 +22,7 @@ from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
+from pipeline.schema import schema_in_words
 from pipeline.view import RunView, export_in_words, metrics_table, mistakes_table
 from pipeline.view import console as new_console
 from pipeline.watch import ComponentFailed
@@ -30,6 +31,7 @@ COMPONENTS = (
     "CsvExampleGen",
     "StatisticsGen",
     "SchemaGen",
+    "ImportSchemaGen",
     "ExampleValidator",
     "DataGate",
     "Transform",
@@ -63,7 +65,9 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
     started = time.time() if started is None else started
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
+        schema = schema_in_words(config)
         staged = _stage(config, console)
+        console.print(f"[dim]{escape(schema)}[/]")
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
@@ -110,7 +114,8 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
         with console.status("loading TensorFlow and TFX"):
             execute = _load_tfx()
             handle = encoder.result()
-        with RunView(console, COMPONENTS) as view, _TrainingProgress(view):
+        shown = [name for name in COMPONENTS if name != "ImportSchemaGen" or config.data.schema_file]
+        with RunView(console, shown) as view, _TrainingProgress(view):
             execute(config, staged, handle, engine, keeper, view)
     except ComponentFailed as failure:
         record.error = _essence(failure.cause or failure)

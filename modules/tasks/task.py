@@ -45,6 +45,7 @@ class Task(ABC):
       inputs: the roles that a request gives, in order; the other roles are what is learned.
       example_roles: the roles that an example must have to be answered; the inputs unless they are made of others.
       text: the role whose words are counted for slices.
+      label_role: the role whose column holds the labels or types, as indices or inside of its values.
       metrics: what Evaluator finds, the most telling first; run records and tables have them in this order.
       class_metrics: what it finds of each class alone, beside those of `metrics` that it has of classes, too.
       min_metrics, max_drop: what a model must reach where the configuration says nothing: lower bounds, and the most
@@ -66,6 +67,7 @@ class Task(ABC):
     inputs: ClassVar[tuple[str, ...]]
     example_roles: ClassVar[tuple[str, ...]] = ()
     text: ClassVar[str]
+    label_role: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     class_metrics: ClassVar[tuple[str, ...]] = ()
     min_metrics: ClassVar[Mapping[str, float]]
@@ -114,6 +116,14 @@ class Task(ABC):
     @abstractmethod
     def guess(cls, table: Table) -> Guess | None:
         """What a table that nobody has described yet looks like as data of this task; None where it does not fit."""
+
+    def bounds(self) -> dict[str, tuple[int, int | None]]:
+        """The least and the most of staged columns of whole numbers, by column; None where there is no most."""
+        return {}
+
+    @abstractmethod
+    def classes_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        """Which of `labels` a staged row holds."""
 
     # Training: TensorFlow is imported when this is called.
 

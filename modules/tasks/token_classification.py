@@ -41,6 +41,7 @@ class TokenClassification(Task):
     inputs = ("text",)
     example_roles = ("tokens",)
     text = "tokens"
+    label_role = "tags"
     classes = "type"
     metrics = ("f1", "precision", "recall", "macro_f1")
     min_metrics = {"f1": 0.4}
@@ -55,6 +56,9 @@ class TokenClassification(Task):
 
     def row_rules(self, ignore_labels: Sequence[str]) -> TaggedRows:
         return TaggedRows(self.columns["tokens"], self.columns["tags"], self.labels)
+
+    def classes_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(kind for kind, _, _ in spans(row[self.columns["tags"]].split(" "))))
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
