@@ -40,7 +40,7 @@ def DataGate(
       min_rows: JSON, the least number of rows of each split.
       schema_is_inferred: 1 where nobody reviewed the schema. Texts of which the training split has few are then taken
         for a closed set of values, which others do not break.
-      task: JSON, the task's spec. Its module is part of no fingerprint: it is only asked for words when data are refused.
+      task: JSON, the task's spec. Its module is part of no fingerprint: it is asked for words alone, of refused data.
 
     Raises:
       DataError: naming every anomaly (split, column, what was expected, what came), other labels than a frozen schema

@@ -37,7 +37,7 @@ def read_schema(file: Path) -> schema_pb2.Schema:
     except text_format.ParseError as error:
         where = "".join(f":{number}" for number in (error.GetLine(), error.GetColumn()) if number is not None)
         what = str(error).partition(" : ")[2] or str(error)
-        raise SchemaError(f"{file}{where}: this is no schema: {what.strip()}: {REMEDY}") from None
+        raise SchemaError(f"{file}{where}: this is no schema: {what.strip().removesuffix('.')}: {REMEDY}") from None
     problems = _problems(schema)
     if problems:
         raise SchemaError("\n".join(f"{file}: {problem}: {REMEDY}" for problem in problems))
