@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from pipeline.schema_diff import differences
 from pipeline.schema_file import keep_schema, read_schema
 from pipeline.watch import ComponentFailed, Watcher
 
+PROJECT = Path(__file__).parents[2]
 DATA_PART = ("CsvExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator", "DataGate")
 States = dict[str, str]
 KINDS = {"how": "manner", "what": "thing"}
@@ -209,6 +214,52 @@ def test_what_is_frozen_already_is_left_alone_with_its_comments(folder: Path, fr
     frozen.write_text(commented, encoding="utf-8")
     frozen_by(folder, force=True)
     assert frozen.read_text(encoding="utf-8") == commented
+
+
+def tfx_bert(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in the user's folder; its last words on stderr are what it imported of the slow packages."""
+    program = (
+        "import atexit, sys; from pipeline.cli import main; slow = {'tensorflow', 'apache_beam'}; "
+        "atexit.register(lambda: print('imported', *sorted(slow & set(sys.modules)), file=sys.stderr)); main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-c", program, "schema", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_commands_show_what_is_frozen_and_what_differs_and_exit_as_diff_does(folder: Path, frozen: Path) -> None:
+    frozen.unlink()
+    none = tfx_bert(folder, "diff", "kinds.yaml")
+    assert none.returncode == 2
+    assert "no schema is frozen in " in none.stderr
+    assert "tfx-bert schema freeze kinds.yaml" in none.stderr
+
+    made = tfx_bert(folder, "freeze", "kinds.yaml")
+    assert made.returncode == 0, made.stderr
+    assert made.stderr == "imported\n", "a command that is to be quick"
+    assert re.search(r"label +whole numbers \(INT\) +in every row +whole numbers from 0 to 3", made.stdout)
+    assert re.search(r"data\.labels +'a question', 'manner', 'other', 'thing'", made.stdout)
+    assert f"wrote {frozen}; review it, then: tfx-bert run kinds.yaml\n" in made.stdout
+
+    equal = tfx_bert(folder, "diff", "kinds.yaml")
+    assert (equal.returncode, equal.stderr) == (0, "imported\n")
+    assert equal.stdout.endswith("no difference\n")
+
+    text = frozen.read_text(encoding="utf-8")
+    frozen.write_text(text.replace('  value: "thing"\n', ""), encoding="utf-8")
+    other = tfx_bert(folder, "diff", "kinds.yaml")
+    assert other.returncode == 1
+    assert re.search(r"data\.labels +labels +'a question', 'manner', 'other' .* \(new: 'thing'\)", other.stdout)
+
+    refused = tfx_bert(folder, "freeze", "kinds.yaml")
+    assert refused.returncode == 1
+    assert "Overwrite it with --force" in refused.stderr
+    elsewhere = tfx_bert(folder, "freeze", "kinds.yaml", "-o", "mine.pbtxt")
+    assert "then: tfx-bert run kinds.yaml with data.schema_file: mine.pbtxt" in elsewhere.stdout
+    assert read_schema(folder / "mine.pbtxt").string_domain[0].value[-1] == "thing"
+    forced = tfx_bert(folder, "freeze", "kinds.yaml", "--force")
+    assert forced.returncode == 0
+    assert "changed:" in forced.stdout
 
 
 def test_a_damaged_file_is_told_by_line_and_overwritten_by_force_alone(folder: Path, frozen: Path) -> None:
