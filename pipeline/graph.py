@@ -112,6 +112,8 @@ def create_pipeline(
         schema_is_inferred=int(schema_file is None),
         task=task,
     )
+    # What a frozen schema refuses is there to be compared with it.
+    gate.add_upstream_node(schema_gen)
     # Tokenizes in a graph that training and serving share.
     transform = Transform(
         examples=examples,

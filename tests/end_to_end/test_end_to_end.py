@@ -231,6 +231,8 @@ def test_an_anomaly_against_a_frozen_schema_stops_the_run_before_transform(house
     assert "Transform" not in states
     assert compared.returncode == 1
     assert "language" in compared.stdout
+    # What ImportSchemaGen read: a copy that is named after what it says, so that an edited schema is not taken as cached.
+    assert len(list((house.root / "schemas").glob("*.pbtxt"))) == 1
 
 
 def test_a_run_killed_inside_the_trainer_goes_on_and_repeats_nothing_finished(house: House, first_run) -> None:
