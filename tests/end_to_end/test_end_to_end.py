@@ -231,7 +231,7 @@ def test_an_anomaly_against_a_frozen_schema_stops_the_run_before_transform(house
     assert "Transform" not in states
     assert compared.returncode == 1
     assert "language" in compared.stdout
-    # What ImportSchemaGen read: a copy that is named after what it says, so that an edited schema is not taken as cached.
+    # ImportSchemaGen read a copy named after what it says: an edited schema is not taken for the cached one.
     assert len(list((house.root / "schemas").glob("*.pbtxt"))) == 1
 
 
