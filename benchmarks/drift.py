@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data.csv_source import locate
 from data.encoders import source_folder
 from modules.drift import Finding, compare
-from modules.text_statistics import TextCounter, TextReader, TextStatistics
+from modules.text_reader import TextReader
+from modules.text_statistics import TextCounter, TextStatistics
 from modules.wordpiece import Tokenizer
 from pipeline.settings.texts import DriftLimits
 

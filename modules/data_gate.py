@@ -2,18 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf import message
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputDict, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
 from data.errors import DataError
+from modules.anomalies import anomalies_in_words, changed_labels
+from modules.staged_rows import StagedRows
+from modules.tasks import task_from
 from modules.text_artifacts import ExampleTextStatistics, TextAnomalies, read_anomalies
 
-_TEXT_REMEDY = (
+REMEDY = """
+`tfx-bert schema diff CONFIG` lists what changed. Mend the data; where they are right, take them for the rule:
+tfx-bert schema freeze CONFIG --force"""
+TEXT_REMEDY = (
     "\nMend the data; or, where they are as they should be, raise the limit that a line names, or set its action to"
     " warn: for this run alone with, say, --set data.drift.action=warn"
 )
@@ -30,6 +36,7 @@ def DataGate(
     manifest: Parameter[str],
     min_rows: Parameter[str],
     schema_is_inferred: Parameter[int],
+    task: Parameter[str],
 ) -> OutputDict(rows=int):  # type: ignore[valid-type]
     """Lets the run go on only with sound data.
 
@@ -42,42 +49,41 @@ def DataGate(
       min_rows: JSON, the least number of rows of each split.
       schema_is_inferred: 1 where nobody reviewed the schema. Texts of which the training split has few are then taken
         for a closed set of values, which others do not break.
+      task: JSON, the task's spec. Its module is part of no fingerprint: it is asked for words alone, of refused data.
 
     Raises:
-      DataError: naming every anomaly (split, column, what is wrong), drift and faults of the texts beyond their limits,
-        lost or doubled rows, and too small splits.
+      DataError: naming every anomaly (split, column, what was expected, what came), other labels than a frozen schema
+        keeps, drift and faults of the texts beyond their limits, lost or doubled rows, and too small splits.
     """
-    expected: dict[str, int] = json.loads(Path(manifest).read_text(encoding="utf-8"))["staged"]["rows"]
+    staged: dict[str, Any] = json.loads(Path(manifest).read_text(encoding="utf-8"))["staged"]
+    expected: dict[str, int] = staged["rows"]
     least: dict[str, int] = json.loads(min_rows)
-    of_texts = list(read_anomalies(text_anomalies.uri)["stop"])
-    problems = [*of_texts]
+    found_in = {split: _read_anomalies(anomalies, split) for split in sorted(expected)}
+    of_task = task_from(json.loads(task))
+    rows_of = {split: StagedRows(Path(manifest).parent / split / "rows.csv", of_task) for split in found_in}
+    schema = next((found.baseline for found in found_in.values()), schema_pb2.Schema())
+    changed = changed_labels(schema, of_task, staged.get("label_counts", {}), rows_of)
+    problems = [changed] if changed else []
+    told = [of_task.columns[of_task.label_role]] if changed else []
     rows = 0
-    for split in sorted(expected):
-        found_in_split = _read_anomalies(anomalies, split)
-        problems += anomalies_in_words(
-            _but_new_strings(found_in_split) if schema_is_inferred else found_in_split, split
-        )
+    for split, found_in_split in found_in.items():
+        if schema_is_inferred:
+            found_in_split = _but_new_strings(found_in_split)
+        problems += anomalies_in_words(found_in_split, split, rows_of[split], told)
         found = _count_rows(statistics, split)
         rows += found
         if found != expected[split]:
             problems.append(f"{split}: {found} rows arrived of the {expected[split]} that were staged")
         if found < least[split]:
             problems.append(f"{split}: {found} rows, data.min_rows.{split} asks for {least[split]}")
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise DataError(f"the data were refused before Transform:\n{listed}{_TEXT_REMEDY if of_texts else ''}")
+    of_texts = list(read_anomalies(text_anomalies.uri)["stop"])
+    if problems or of_texts:
+        against = "" if schema_is_inferred else ", held against the frozen schema"
+        listed = "\n".join(f"  {problem}" for problem in (*problems, *of_texts))
+        remedies = [] if schema_is_inferred or not problems else [REMEDY]
+        remedies += [TEXT_REMEDY] if of_texts else []
+        raise DataError(f"the data were refused before Transform{against}:\n{listed}{''.join(remedies)}")
     return {"rows": rows}
-
-
-def anomalies_in_words(found: anomalies_pb2.Anomalies, split: str) -> list[str]:
-    """One line for each anomaly of a split: column, short description and detail."""
-    lines = [
-        f"{split}: column {column!r}: {info.short_description}: {info.description}"
-        for column, info in sorted(found.anomaly_info.items())
-    ]
-    if found.HasField("dataset_anomaly_info"):
-        lines.append(f"{split}: {found.dataset_anomaly_info.description}")
-    return lines
 
 
 def _but_new_strings(found: anomalies_pb2.Anomalies) -> anomalies_pb2.Anomalies:

@@ -50,7 +50,7 @@ class Slicing:
             if name == FIRST_WORD:
                 return next(iter(row[text].lower().split()), NONE)
             if name == LABEL:
-                return " + ".join(sorted(set(task.labels_of(row)))) or NONE
+                return " + ".join(sorted(set(task.classes_of(row)))) or NONE
             return row.get(name, "") or NONE
 
         return [

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from modules.wordpiece import Tokenizer, wordpieces
+if TYPE_CHECKING:
+    from modules.wordpiece import Tokenizer
 
 LENGTHS = ("words", "characters", "tokens")
 LONGEST = 20_000
@@ -31,26 +31,6 @@ class Pieces(NamedTuple):
     lengths: np.ndarray
     words: np.ndarray
     characters: np.ndarray
-
-
-class TextReader:
-    """Texts to pieces, with the encoder's own tokenizer, outside of any model."""
-
-    def __init__(self, tokenizer: Tokenizer):
-        self.tokenizer = tokenizer
-        self._measure = tf.function(self._measured, input_signature=[tf.TensorSpec([None], tf.string)])
-
-    def read(self, texts: Sequence[str]) -> Pieces:
-        return Pieces(*(value.numpy() for value in self._measure(tf.constant([text.encode() for text in texts]))))
-
-    def _measured(self, texts: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        pieces = wordpieces(texts, self.tokenizer.vocabulary, lower_case=self.tokenizer.lower_case)
-        return (
-            pieces.flat_values,
-            pieces.row_lengths(),
-            tf.strings.split(texts).row_lengths(),
-            tf.cast(tf.strings.length(texts, unit="UTF8_CHAR"), tf.int64),
-        )
 
 
 @dataclass(frozen=True)

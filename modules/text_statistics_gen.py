@@ -17,7 +17,8 @@ from modules.tasks import task_from
 from modules.tasks.task import Task
 from modules.text_artifacts import STATISTICS, ExampleTextStatistics, write_json
 from modules.text_faults import FaultFinder, Place
-from modules.text_statistics import TextCounter, TextReader, TextStatistics
+from modules.text_reader import TextReader
+from modules.text_statistics import TextCounter, TextStatistics
 from modules.wordpiece import Tokenizer
 
 
@@ -56,7 +57,7 @@ def _count(split: str, folder: Path, task: Task, reader: TextReader, finder: Fau
     counter = TextCounter(reader.tokenizer)
     for rows in row_batches(folder):
         texts = [task.text_of(row) for row in rows]
-        labels = [task.labels_of(row) for row in rows]
+        labels = [task.classes_of(row) for row in rows]
         pieces = reader.read(texts)
         counter.add(pieces, labels)
         finder.add(split, texts, labels, pieces)

@@ -18,6 +18,8 @@ from modules.tasks import TASKS
 from pipeline.config import Config, config_class
 
 BUILT_IN_FOLDER = Path(__file__).parent / "configs"
+# Where `tfx-bert schema freeze` writes to and a run looks, beside the configuration file.
+SCHEMAS_FOLDER = Path("data", "schemas")
 
 
 class ConfigError(UserError):
@@ -32,17 +34,14 @@ def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = 
     """Reads a built-in configuration by name or a YAML file by path, with `key=value` overrides on top.
 
     Relative paths are taken from the YAML file's folder; those of a built-in one and of overrides from `base`, the
-    current folder where none is given.
+    current folder where none is given. Where `data.schema_file` is not set, it is `data/schemas/NAME.pbtxt` there, if
+    that file exists; null keeps it from being looked for.
 
     Raises:
       ConfigError: listing every unknown key, bad value and missing key together.
     """
     base = (base or Path.cwd()).resolve()
-    path = BUILT_IN_FOLDER / f"{source}.yaml"
-    folder = base
-    if not path.is_file():
-        path = Path(source)
-        folder = path.resolve().parent
+    path, folder = _locate(source, base)
     values = _absolute(_read_yaml(path, source), folder)
     problems: list[str] = []
     for override in overrides:
@@ -59,7 +58,19 @@ def load_config(source: str, overrides: Sequence[str] = (), base: Path | None = 
         problems += _problems_of_the_rest(values, error, model) if task_is_known else []
     if problems:
         raise ConfigError(f"{source}: {_count(len(problems), 'problem')}\n" + "\n".join(f"  {p}" for p in problems))
-    return _with_absolute_root(config, folder)
+    return _with_frozen_schema(_with_absolute_root(config, folder), folder)
+
+
+def schema_place(source: str, config: Config) -> Path:
+    """Where the frozen schema of the configuration that was read from `source` is, or is to be."""
+    _, folder = _locate(source, Path.cwd())
+    return Path(config.data.schema_file or folder / SCHEMAS_FOLDER / f"{config.name}.pbtxt")
+
+
+def _locate(source: str, base: Path) -> tuple[Path, Path]:
+    """The YAML file of a configuration, and the folder that its relative paths are taken from."""
+    built_in = BUILT_IN_FOLDER / f"{source}.yaml"
+    return (built_in, base) if built_in.is_file() else (Path(source), Path(source).resolve().parent)
 
 
 def _read_yaml(path: Path, source: str) -> dict[str, Any]:
@@ -112,6 +123,13 @@ def _with_absolute_root(config: Config, folder: Path) -> Config:
     root = str(folder / "output" / config.name)
     orchestration = config.orchestration.model_copy(update={"artifact_root": root})
     return config.model_copy(update={"orchestration": orchestration})
+
+
+def _with_frozen_schema(config: Config, folder: Path) -> Config:
+    file = folder / SCHEMAS_FOLDER / f"{config.name}.pbtxt"
+    if "schema_file" in config.data.model_fields_set or not file.is_file():
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"schema_file": str(file)})})
 
 
 def _apply(values: dict[str, Any], override: str, base: Path) -> str | None:

@@ -21,11 +21,12 @@ from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results
 from pipeline.config import Config
-from pipeline.eval_config import build_eval_config
+from pipeline.eval_config import BASELINE, build_eval_config
 from pipeline.graph import create_pipeline
 from pipeline.metadata_store import RunReader
 from pipeline.prepare import keep_vocabulary
 from pipeline.records import RecordKeeper
+from pipeline.schema_file import keep_schema
 from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
@@ -36,9 +37,7 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
     Raises:
       ComponentFailed: from the first component that failed.
     """
-    grow_memory()
-    config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
-    pipeline = assemble(config, staged, encoder)
+    pipeline = _prepared(config, staged, encoder)
     run_id = keeper.record.id
     try:
         reader = _run(pipeline, config, engine, run_id, [keeper, view])
@@ -56,7 +55,28 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
         _complete(keeper, reader)
 
 
-def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
+def look(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: RunView) -> None:
+    """Runs the data part of the pipeline alone.
+
+    Raises:
+      ComponentFailed: as `execute`; from DataGate where the data would stop a run.
+    """
+    pipeline = _prepared(config, staged, encoder, data_only=True)
+    try:
+        _run(pipeline, config, engine, keeper.record.id, [keeper, view])
+    finally:
+        _keep_warnings(keeper, config)
+    keeper.record.status = "eda"
+    keeper.save()
+
+
+def _prepared(config: Config, staged: Staged, encoder: str, *, data_only: bool = False) -> Pipeline:
+    grow_memory()
+    config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
+    return assemble(config, staged, encoder, data_only=data_only)
+
+
+def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = False) -> Pipeline:
     """The configuration as the plain values that `create_pipeline` takes."""
     task = config.make_task(staged.labels)
     tokenizer = _tokenizer(config, encoder)
@@ -66,7 +86,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
         metadata_path=str(config.metadata_path),
         data_folder=str(staged.folder),
         manifest=str(staged.folder / "manifest.json"),
-        schema_file=config.data.schema_file,
+        schema_file=keep_schema(config.data.schema_file, config.artifact_root),
         min_rows=json.dumps(config.data.min_rows.model_dump()),
         texts={
             "task": json.dumps(task.spec()),
@@ -105,6 +125,7 @@ def assemble(config: Config, staged: Staged, encoder: str) -> Pipeline:
         push_folder=str(config.push_folder),
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
+        data_only=data_only,
         task_modules={
             "TextStatisticsGen": [type(task).__module__],
             "Transform": [task.preprocessing],
@@ -203,9 +224,12 @@ def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
     record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
     record.threshold = training["facts"].get("threshold")
     task = task_from(record.task)
-    record.metrics, record.slices, record.confusion = results.read_metrics(evaluator.outputs["evaluation"].uri, task)
+    evaluation = evaluator.outputs["evaluation"].uri
+    record.metrics, record.slices, record.confusion, record.intervals = results.read_metrics(evaluation, task)
+    to_beat = results.read_metrics(evaluation, task, BASELINE)
+    record.production = {"metrics": to_beat.overall, "slices": to_beat.slices} if to_beat.overall else {}
     record.blessed = evaluator.outputs["blessing"].custom_properties[BLESSED].int_value == 1
-    record.failures = results.read_failures(evaluator.outputs["evaluation"].uri)
+    record.failures = results.read_failures(evaluation)
     record.export = training["export"]
     if record.blessed:
         record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())

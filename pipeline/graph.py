@@ -1,6 +1,7 @@
 """The graph: which components run, in which order, and why."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
@@ -44,6 +45,7 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "CsvExampleGen": ((), ("tfx", "tfx-bsl")),
     "StatisticsGen": ((), ("tensorflow-data-validation",)),
     "SchemaGen": ((), ("tensorflow-data-validation",)),
+    "ImportSchemaGen": ((), ("tfx",)),
     "ExampleValidator": ((), ("tensorflow-data-validation",)),
     "TextStatisticsGen": (("modules.text_statistics_gen",), ("tensorflow", "tensorflow-text", "rensa")),
     "TextValidator": (("modules.text_validator",), ("scipy",)),
@@ -84,6 +86,7 @@ def create_pipeline(
     beam_args: Sequence[str],
     cache: bool,
     task_modules: Mapping[str, Sequence[str]],
+    data_only: bool = False,
 ) -> Pipeline:
     """Builds the pipeline from plain values.
 
@@ -101,7 +104,17 @@ def create_pipeline(
       canary: parameters of modules.canary.Canary.
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
+      data_only: ends the graph with DataGate.
     """
+    assemble = partial(
+        _pipeline,
+        pipeline_name=name,
+        pipeline_root=root,
+        enable_cache=cache,
+        metadata_connection_config=sqlite_metadata_connection_config(metadata_path),
+        beam_args=beam_args,
+        task_modules=task_modules,
+    )
     splits = Input(splits=[Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS])
     # Reads the checked, already split rows.
     example_gen = CsvExampleGen(input_base=data_folder, input_config=splits)
@@ -109,13 +122,11 @@ def create_pipeline(
     # Counts and distributions: what the schema, the gate and the report are made of.
     statistics_gen = StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
-    # The types and domains the data must keep: inferred, or frozen and reviewed.
-    schema_gen = (
-        ImportSchemaGen(schema_file=schema_file).with_id("SchemaGen")
-        if schema_file
-        else SchemaGen(statistics=statistics, exclude_splits=["eval"])
-    )
-    schema = schema_gen.outputs["schema"]
+    # The types and domains that the data have, also where others are frozen: `tfx-bert schema` compares them.
+    schema_gen = SchemaGen(statistics=statistics, exclude_splits=["eval"])
+    # Those that they must keep.
+    frozen_schema = [ImportSchemaGen(schema_file=schema_file)] if schema_file else []
+    schema = (frozen_schema or [schema_gen])[0].outputs["schema"]
     # Finds what breaks the schema, but never stops a run.
     example_validator = ExampleValidator(statistics=statistics, schema=schema)
     # Reads the texts as the model will: lengths, unknown tokens, duplicates.
@@ -140,7 +151,23 @@ def create_pipeline(
         manifest=manifest,
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
+        task=task,
     )
+    # What a frozen schema refuses is there to be compared with it.
+    gate.add_upstream_node(schema_gen)
+    data_part: list[BaseNode] = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        *frozen_schema,
+        example_validator,
+        text_statistics_gen,
+        last_statistics,
+        text_validator,
+        gate,
+    ]
+    if data_only:
+        return assemble(data_part)
     # Tokenizes in a graph that training and serving share.
     transform = Transform(
         examples=examples,
@@ -189,37 +216,35 @@ def create_pipeline(
         infra_blessing=canary_component.outputs["blessing"],
         push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
-    components: list[BaseNode] = [
-        example_gen,
-        statistics_gen,
-        schema_gen,
-        example_validator,
-        text_statistics_gen,
-        last_statistics,
-        text_validator,
-        gate,
-        transform,
-        trainer_component,
-        eval_predictions,
-        production,
-        evaluator,
-        canary_component,
-        pusher,
-    ]
+    return assemble(
+        [
+            *data_part,
+            transform,
+            trainer_component,
+            eval_predictions,
+            production,
+            evaluator,
+            canary_component,
+            pusher,
+        ]
+    )
+
+
+def _pipeline(
+    components: Sequence[BaseNode],
+    *,
+    beam_args: Sequence[str],
+    task_modules: Mapping[str, Sequence[str]],
+    **arguments: Any,
+) -> Pipeline:
+    """The components with the fingerprints of what they depend on."""
     for component in components:
         if isinstance(component, BaseComponent):
             modules, packages = DEPENDS_ON[component.id]
             component.exec_properties["depends_on"] = fingerprint(
                 [*modules, *task_modules.get(component.id, ())], packages
             )
-    return Pipeline(
-        pipeline_name=name,
-        pipeline_root=root,
-        components=components,
-        enable_cache=cache,
-        metadata_connection_config=sqlite_metadata_connection_config(metadata_path),
-        beam_pipeline_args=[*beam_args, *_package_args()],
-    )
+    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *_package_args()], **arguments)
 
 
 def _package_args() -> list[str]:

@@ -1,12 +1,12 @@
 """Reading ML Metadata: what became of a node in a run, and what it wrote."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from tfx.dsl.compiler import constants
-from tfx.orchestration import metadata
 
 _STATES = {
     mlmd_pb2.Execution.COMPLETE: "done",
@@ -16,19 +16,31 @@ _STATES = {
 }
 
 
+_OUTPUT = (mlmd_pb2.Event.OUTPUT, mlmd_pb2.Event.DECLARED_OUTPUT)
+_INPUT = (mlmd_pb2.Event.INPUT, mlmd_pb2.Event.DECLARED_INPUT)
+
+
 @dataclass(frozen=True)
 class NodeResult:
-    """A node's state (done, cached, failed, skipped) in one run and its output artifacts by key."""
+    """A node's state (done, cached, failed, skipped) in one run, and the artifacts that it read and wrote, by key.
+
+    `execution` is MLMD's own record, None where it was skipped.
+    """
 
     state: str
     outputs: dict[str, mlmd_pb2.Artifact]
+    inputs: dict[str, mlmd_pb2.Artifact] = field(default_factory=dict)
+    execution: mlmd_pb2.Execution | None = None
 
 
 class RunReader:
     """The nodes of one pipeline run, by node id."""
 
     def __init__(self, metadata_path: Path, pipeline: str, run_id: str):
-        config = metadata.sqlite_metadata_connection_config(str(metadata_path))
+        # Not tfx.orchestration.metadata's: to import that takes 4 s, of which a command that only reads has no use.
+        config = mlmd_pb2.ConnectionConfig()
+        config.sqlite.filename_uri = str(metadata_path)
+        config.sqlite.connection_mode = mlmd_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         self._store = mlmd.MetadataStore(config)
         self._pipeline = pipeline
         self._run_id = run_id
@@ -44,13 +56,10 @@ class RunReader:
         if not executions:
             return NodeResult("skipped", {})
         latest = max(executions, key=lambda execution: execution.id)
-        return NodeResult(_STATES.get(latest.last_known_state, "failed"), self._outputs(latest.id))
+        outputs, inputs = self._artifacts(latest.id, _OUTPUT), self._artifacts(latest.id, _INPUT)
+        return NodeResult(_STATES.get(latest.last_known_state, "failed"), outputs, inputs, latest)
 
-    def _outputs(self, execution_id: int) -> dict[str, mlmd_pb2.Artifact]:
-        events = [
-            event
-            for event in self._store.get_events_by_execution_ids([execution_id])
-            if event.type in (mlmd_pb2.Event.OUTPUT, mlmd_pb2.Event.DECLARED_OUTPUT)
-        ]
+    def _artifacts(self, execution_id: int, kinds: Collection[mlmd_pb2.Event.Type]) -> dict[str, mlmd_pb2.Artifact]:
+        events = [event for event in self._store.get_events_by_execution_ids([execution_id]) if event.type in kinds]
         artifacts = {a.id: a for a in self._store.get_artifacts_by_id([event.artifact_id for event in events])}
         return {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}

@@ -19,12 +19,16 @@ FOLDER = "runs"
 class RunRecord:
     """What happened in one run.
 
-    status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), failed or
-    interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
-    was cached. task: its spec. metrics: overall on the eval split; slices: by slice and by class. confusion: the most
-    frequent mistakes, where the task has classes. export: how the exported model compares with the trained one. canary:
-    serving.canary.Findings. warnings: what TextValidator found that stops no run. peak_mib: of the process and
-    its children together.
+    status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), failed,
+      interrupted, or eda (the data part alone, to be looked at).
+    seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer was cached.
+    task: its spec. staged: where the rows of the source went.
+    warnings: what TextValidator found that stops no run.
+    metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
+    production: metrics and slices of the model to beat on the same rows.
+    confusion: the most frequent mistakes, where the task has classes.
+    export: how the exported model compares with the trained one. canary: serving.canary.Findings.
+    peak_mib: of the process and its children together.
     """
 
     id: str
@@ -48,6 +52,9 @@ class RunRecord:
     canary: dict[str, Any] = field(default_factory=dict)
     blessed: bool | None = None
     failures: list[str] = field(default_factory=list)
+    intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    production: dict[str, Any] = field(default_factory=dict)
+    staged: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     pushed_version: str | None = None
     pushed_path: str | None = None

@@ -12,6 +12,7 @@ from pipeline.eval_config import CANDIDATE
 
 SHOWN_MISTAKES = 20
 COUNT = "example_count"
+OVERALL = "overall"
 # How many of a class there are, in modules.class_metrics.
 GOLD = "gold"
 
@@ -21,34 +22,46 @@ class Metrics(NamedTuple):
 
     `overall`: by name. `slices`: one dict a slice or class with its name under `slice`. `confusion`: the most frequent
     mistakes, dicts of truth, answer and rows. None stands where a metric cannot be computed: precision without positive
-    answers, areas where all labels are equal.
+    answers, areas where all labels are equal. `intervals`: TFMA's, where the configuration asks for them, by slice
+    (OVERALL for all rows) and metric.
     """
 
     overall: dict[str, float | None]
     slices: list[dict[str, Any]]
     confusion: list[dict[str, Any]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
 
 
-def read_metrics(evaluation_uri: str, task: Task) -> Metrics:
-    """Reads the metrics that the task names; what they say of one class, under names like "f1/PER", is its own row."""
+def read_metrics(evaluation_uri: str, task: Task, model: str = CANDIDATE) -> Metrics:
+    """Reads the metrics that the task names; what they say of one class, under names like "f1/PER", is its own row.
+
+    `model` is CANDIDATE or BASELINE; of one that was not evaluated there are no metrics.
+    """
+    names = ("", CANDIDATE) if model == CANDIDATE else (model,)
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for metrics in tfma.load_metrics(evaluation_uri):
         keys = [(key.column, _slice_value(key)) for key in metrics.slice_key.single_slice_keys]
         where = ", ".join(f"{column} {value}" for column, value in sorted(keys))
         for pair in metrics.metric_keys_and_values:
-            if pair.key.is_diff or pair.key.model_name not in ("", CANDIDATE):
+            if pair.key.is_diff or pair.key.model_name not in names:
                 continue
             name, _, of_class = pair.key.name.partition("/")
             known = (*task.metrics, COUNT, GOLD, *(task.class_metrics if of_class else (_MEAN_LABEL,)))
             if name not in known or (of_class and where):
                 continue
-            label = f"{task.classes} {of_class}" if of_class else where
+            label = f"{task.class_row} {of_class}" if of_class else where
             rows.setdefault(label, {"slice": label})[name] = float(pair.value.double_value.value)
+            if pair.HasField("confidence_interval"):
+                bounds = pair.confidence_interval
+                low, high = bounds.lower_bound.double_value.value, bounds.upper_bound.double_value.value
+                intervals.setdefault(label or OVERALL, {})[name] = (low, high)
     for found in rows.values():
         _leave_out_undefined(found)
     overall = rows.pop("", {})
     overall.pop("slice", None)
-    return Metrics(overall, [rows[name] for name in sorted(rows)], _read_mistakes(evaluation_uri, task.labels or ()))
+    mistakes = _read_mistakes(evaluation_uri, task.labels or ()) if model == CANDIDATE else []
+    return Metrics(overall, [rows[name] for name in sorted(rows)], mistakes, intervals)
 
 
 _MEAN_LABEL = "mean_label"

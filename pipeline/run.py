@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,10 +18,12 @@ from data.errors import UserError
 from data.staging import Staged
 from modules.tasks.task import Task
 from pipeline.config import Config
+from pipeline.data_view import data_tables
 from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
+from pipeline.schema import schema_in_words
 from pipeline.view import RunView, export_in_words, metrics_table, mistakes_table
 from pipeline.view import console as new_console
 from pipeline.watch import ComponentFailed
@@ -31,6 +33,7 @@ COMPONENTS = (
     "StatisticsGen",
     "TextStatisticsGen",
     "SchemaGen",
+    "ImportSchemaGen",
     "ExampleValidator",
     "TextValidator",
     "DataGate",
@@ -41,20 +44,25 @@ COMPONENTS = (
     "Canary",
     "Pusher",
 )
+COUNTED = ("ignored", "repaired", "quarantined", "not_sampled")
 RARE_ROWS, SHOWN_RARE = 2, 10
-EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0}
+EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0}
+REPORTS = "reports"
 
 
 class RunFailed(Exception):
     """A run ended by a fault that is not the user's; the message points to the log."""
 
 
-def run(config: Config, engine: str, *, verbose: bool = False, started: float | None = None) -> RunRecord:
+def run(
+    config: Config, engine: str, *, verbose: bool = False, started: float | None = None, data_only: bool = False
+) -> RunRecord:
     """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
 
     Args:
       engine: local or beam.
       started: when the process began, in seconds since the epoch; now where it is not given.
+      data_only: looks at the data, and trains nothing.
 
     Returns:
       The run's record; its status decides the exit code.
@@ -66,13 +74,16 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
     started = time.time() if started is None else started
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
+        schema = schema_in_words(config)
         staged = _stage(config, console)
+        console.print(f"[dim]{escape(schema)}[/]")
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
         record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
         task = config.make_task(staged.labels)
         record.rows, record.task = dict(staged.rows), task.spec()
+        record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
         if verbose:
             logging.basicConfig(level=logging.INFO, format=FORMAT)
         else:
@@ -80,9 +91,17 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
             record.log = str(log)
             stack.enter_context(noise_to(log))
         keeper = RecordKeeper(record, config.artifact_root)
-        _execute(config, staged, encoder, engine, keeper, console)
-        if record.status != "running":
+        try:
+            _execute(config, staged, encoder, engine, keeper, console, data_only=data_only)
+        finally:
+            report = _write_report(record, config.artifact_root)
+            if report and record.status in ("failed", "eda"):
+                console.print(data_tables(report.content["data"]))
+                console.print(report.line)
+        if record.status not in ("running", "eda"):
             _show_verdict(console, record, config.push_folder)
+            if report:
+                console.print(report.line)
         if record.pushed_path:
             _show_answers(console, task, staged, Path(record.pushed_path))
     return record
@@ -107,14 +126,48 @@ def _rare_labels(staged: Staged) -> list[str]:
     return [f"{label!r} ({rows:,})" for label, rows in total.items() if rows <= RARE_ROWS]
 
 
-def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: RecordKeeper, console: Console) -> None:
+class _Report(NamedTuple):
+    """The report of a run, and the line that says where it is."""
+
+    content: dict[str, Any]
+    line: str
+
+
+def _write_report(record: RunRecord, root: Path) -> _Report | None:
+    """None where nothing ran, or where there is none to be had: that never fails a run."""
+    from pipeline.report.collect import collect
+    from pipeline.report.write import write_report
+
+    if not record.components:
+        return None
+    try:
+        content = collect(record)
+        return _Report(content, f"[dim]report: {escape(str(write_report(content, root / REPORTS)))}[/]")
+    except Exception:
+        traceback.print_exc()  # to the log, where one is kept
+        logging.getLogger(__name__).warning("the report of run %s could not be written", record.id)
+        return None
+
+
+def _execute(
+    config: Config,
+    staged: Staged,
+    encoder: Any,
+    engine: str,
+    keeper: RecordKeeper,
+    console: Console,
+    *,
+    data_only: bool = False,
+) -> None:
     record = keeper.record
     try:
         with console.status("loading TensorFlow and TFX"):
-            execute = _load_tfx()
+            execute, look = _load_tfx()
             handle = encoder.result()
-        with RunView(console, COMPONENTS) as view, _TrainingProgress(view):
-            execute(config, staged, handle, engine, keeper, view)
+        last = COMPONENTS.index("DataGate") + 1 if data_only else None
+        shown = [name for name in COMPONENTS[:last] if name != "ImportSchemaGen" or config.data.schema_file]
+        with RunView(console, shown) as view, _TrainingProgress(view):
+            (look if data_only else execute)(config, staged, handle, engine, keeper, view)
     except ComponentFailed as failure:
         record.error = _essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
@@ -134,14 +187,14 @@ def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: 
             keeper.save()
 
 
-def _load_tfx() -> Callable[..., None]:
+def _load_tfx() -> tuple[Callable[..., None], Callable[..., None]]:
     """Imports what runs the pipeline, 8,500 modules: with the garbage collector off, which finds nothing among them."""
     gc.disable()
-    from pipeline.execute import execute
+    from pipeline.execute import execute, look
 
     gc.freeze()
     gc.enable()
-    return execute
+    return execute, look
 
 
 class _TrainingProgress(logging.Handler):
@@ -205,7 +258,7 @@ def _show_answers(console: Console, task: Task, staged: Staged, version_folder: 
 
 def _rows_in_words(staged: Staged) -> str:
     parts = [f"{split} {rows:,}" for split, rows in staged.rows.items()]
-    for name in ("ignored", "repaired", "quarantined", "not_sampled"):
+    for name in COUNTED:
         count = getattr(staged, name)
         if count:
             parts.append(f"{name.replace('_', ' ')} {count:,}")

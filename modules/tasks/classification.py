@@ -37,6 +37,7 @@ class TextClassification(Task):
     roles = {"text": "text", "label": "label"}
     inputs = ("text",)
     text = "text"
+    label_role = "label"
     preprocessing = "modules.text_preprocessing"
     labels_in_every_split: ClassVar[bool]
     score: ClassVar[str]
@@ -50,6 +51,12 @@ class TextClassification(Task):
             tuple(ignore_labels),
             labels_in_every_split=self.labels_in_every_split,
         )
+
+    def bounds(self) -> dict[str, tuple[int, int | None]]:
+        return {self.columns["label"]: (0, len(self.labels or ()) - 1)}
+
+    def classes_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        return (self.truth(row),)
 
     def truth(self, row: Mapping[str, str]) -> str:
         assert self.labels is not None

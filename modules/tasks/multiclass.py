@@ -42,7 +42,6 @@ class Multiclass(TextClassification):
     name = "multiclass"
     summary = "texts with one of several labels"
     metrics = ("accuracy", "macro_f1", "micro_f1", "macro_precision", "macro_recall")
-    classes = "class"
     default_slices = ("length_bucket", "first_word")
     class_metrics = ("f1", "precision", "recall")
     min_metrics = {"accuracy": 0.5, "macro_f1": 0.5}

@@ -44,6 +44,7 @@ class QuestionAnswering(Task):
     roles = {"question": "question", "context": "context", "answer": "answer", "start": "answer_start"}
     inputs = ("question", "context")
     text = "question"
+    label_role = "answer"
     classes = "answer"
     metrics = ("f1", "exact_match", "answered")
     min_metrics = {"f1": 0.4}
@@ -65,6 +66,12 @@ class QuestionAnswering(Task):
         known = (ANSWERABLE, UNANSWERABLE)
         wrong = [label for label in self.labels or () if label not in known]
         return [f"data.labels: {wrong[0]!r} is none of {known}; leave data.labels out"] if wrong else []
+
+    def bounds(self) -> dict[str, tuple[int, int | None]]:
+        return {self.columns["start"]: (-1 if UNANSWERABLE in (self.labels or ()) else 0, None)}
+
+    def classes_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        return (ANSWERABLE if row[self.columns["answer"]] else UNANSWERABLE,)
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
@@ -126,9 +133,6 @@ class QuestionAnswering(Task):
 
     def truth(self, row: Mapping[str, str]) -> str:
         return row[self.columns["answer"]]
-
-    def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
-        return (ANSWERABLE if self.truth(row) else UNANSWERABLE,)
 
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()

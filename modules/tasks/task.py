@@ -51,6 +51,7 @@ class Task(ABC):
       inputs: the roles that a request gives, in order; the other roles are what is learned.
       example_roles: the roles that an example must have to be answered; the inputs unless they are made of others.
       text: the role whose words are counted for slices.
+      label_role: the role whose column holds the labels or types, as indices or inside of its values.
       metrics: what Evaluator finds, the most telling first; run records and tables have them in this order.
       class_metrics: what it finds of each class alone, beside those of `metrics` that it has of classes, too.
       min_metrics, max_drop: what a model must reach where the configuration says nothing: lower bounds, and the most
@@ -58,7 +59,8 @@ class Task(ABC):
       default_slices: `evaluation.slices` where the configuration says nothing, see modules.slices.
       labels_must_be_given: whether `data.labels` cannot be left to the data.
       usual_epochs, usual_patience: what `tfx-bert init` proposes.
-      classes: what each of `labels` is called in tables ("label", "type").
+      classes: what each of `labels` is called ("label", "type").
+      class_row: what a table's rows with the metrics of one of them begin with.
       metric_modules: the modules of our own metrics.
       preprocessing: module whose `preprocess` makes the features in Transform's graph.
       answer_columns: of a CSV file of answers.
@@ -72,6 +74,7 @@ class Task(ABC):
     inputs: ClassVar[tuple[str, ...]]
     example_roles: ClassVar[tuple[str, ...]] = ()
     text: ClassVar[str]
+    label_role: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
     class_metrics: ClassVar[tuple[str, ...]] = ()
     min_metrics: ClassVar[Mapping[str, float]]
@@ -81,6 +84,7 @@ class Task(ABC):
     usual_epochs: ClassVar[int] = 3
     usual_patience: ClassVar[int] = 1
     classes: ClassVar[str] = "label"
+    class_row: ClassVar[str] = "class"
     metric_modules: ClassVar[tuple[str, ...]] = ()
     preprocessing: ClassVar[str]
     on_bad_rows: ClassVar[Literal["error", "quarantine"]] = "error"
@@ -119,6 +123,14 @@ class Task(ABC):
     @abstractmethod
     def guess(cls, table: Table) -> Guess | None:
         """What a table that nobody has described yet looks like as data of this task; None where it does not fit."""
+
+    def bounds(self) -> dict[str, tuple[int, int | None]]:
+        """The least and the most of staged columns of whole numbers, by column; None where there is no most."""
+        return {}
+
+    @abstractmethod
+    def classes_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        """Which of `labels` a staged row holds, each as often as it does."""
 
     # Training: TensorFlow is imported when this is called.
 
@@ -166,10 +178,6 @@ class Task(ABC):
     def text_of(self, row: Mapping[str, str]) -> str:
         """All that the model reads of a staged row, as one text."""
         return " ".join(self.request(row))
-
-    def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
-        """The classes or types that a staged row holds, for counting; its truth where it has one alone."""
-        return (self.truth(row),)
 
     def request_columns(self) -> list[tuple[str, ...]]:
         """For each of `inputs`, the columns that it may be in, in a table to answer; the first that is there counts."""

@@ -43,7 +43,9 @@ class TokenClassification(Task):
     inputs = ("text",)
     example_roles = ("tokens",)
     text = "tokens"
+    label_role = "tags"
     classes = "type"
+    class_row = "type"
     metrics = ("f1", "precision", "recall", "macro_f1")
     min_metrics = {"f1": 0.4}
     max_drop = {"f1": 0.01}
@@ -57,6 +59,10 @@ class TokenClassification(Task):
 
     def row_rules(self, ignore_labels: Sequence[str]) -> TaggedRows:
         return TaggedRows(self.columns["tokens"], self.columns["tags"], self.labels)
+
+    def classes_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        """The type of each entity, in their order."""
+        return tuple(kind for kind, _, _ in spans(row[self.columns["tags"]].split(" ")))
 
     @classmethod
     def guess(cls, table: Table) -> Guess | None:
@@ -116,10 +122,6 @@ class TokenClassification(Task):
     def truth(self, row: Mapping[str, str]) -> str:
         words, tags = row[self.columns["tokens"]].split(" "), row[self.columns["tags"]].split(" ")
         return _in_words((kind, " ".join(words[first : last + 1])) for kind, first, last in spans(tags))
-
-    def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...]:
-        """The type of each entity."""
-        return tuple(kind for kind, _, _ in spans(row[self.columns["tags"]].split(" ")))
 
     def show(
         self, requests: Sequence[Sequence[str]], answers: Sequence[Answer], truths: Sequence[str] = ()

@@ -138,7 +138,7 @@ def evaluation_part(
         for value, at in of_value.items():
             slices.append({"slice": f"{name} {value}", "rows": len(at), "metrics": answered.figures(at)})
     for name, (gold, figures) in answered.of_classes().items():
-        slices.append({"slice": f"{task.classes} {name}", "rows": gold, "metrics": figures})
+        slices.append({"slice": f"{task.class_row} {name}", "rows": gold, "metrics": figures})
     of_score = None
     if answered.scores is not None and answered.judge.positive is not None:
         of_score = curves(answered.positive, answered.scores, answered.judge.positive, threshold)

@@ -47,7 +47,11 @@ class DataConfig(Section):
     drift: DriftLimits = DriftLimits()
     skew: SkewLimits = SkewLimits()
     faults: TextFaults = TextFaults()
-    schema_file: str | None = Field(None, description="a frozen schema.pbtxt; without it the schema is inferred")
+    schema_file: str | None = Field(
+        None,
+        description="a frozen schema.pbtxt; data/schemas/NAME.pbtxt beside this file where that exists, unless this is "
+        "null; else the schema is inferred",
+    )
 
     @field_validator("labels", "ignore_labels", mode="before")
     @classmethod

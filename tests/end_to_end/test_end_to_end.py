@@ -207,16 +207,32 @@ def test_bad_rows_stop_the_run_before_anything_is_written(house: House, first_ru
 
 
 def test_an_anomaly_against_a_frozen_schema_stops_the_run_before_transform(house: House, first_run) -> None:
-    inferred = next(house.root.glob("artifacts/SchemaGen/schema/*/schema.pbtxt")).read_text(encoding="utf-8")
+    made = house.tfx_bert("schema", "freeze", "tiny.yaml")
+    assert made.returncode == 0, made.stderr
+    frozen = house.work / "data" / "schemas" / "tiny.pbtxt"
     required = 'feature { name: "language" type: BYTES presence { min_fraction: 1.0 min_count: 1 } }'
-    (house.work / "schema.pbtxt").write_text(inferred + required, encoding="utf-8")
-    stopped = house.tfx_bert("run", "tiny.yaml", "--set", "data.schema_file=schema.pbtxt")
+    frozen.write_text(frozen.read_text(encoding="utf-8") + required, encoding="utf-8")
+    try:
+        stopped = house.tfx_bert("run", "tiny.yaml")
+        compared = house.tfx_bert("schema", "diff", "tiny.yaml")
+    finally:
+        frozen.unlink()
     assert stopped.returncode == 1
-    assert "column 'language': Column dropped" in stopped.stderr
+    assert f"schema: frozen, {frozen}" in stopped.stdout
+    for split in ("train", "eval"):
+        assert (
+            f"{split}: column 'language': expected text (BYTES), in every row; there is no such column "
+            "(there are 'id', 'text', 'label')"
+        ) in stopped.stderr
+    assert "tfx-bert schema diff" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     states = house.states()
-    assert states["DataGate"] == "failed"
+    assert (states["SchemaGen"], states["ImportSchemaGen"], states["DataGate"]) == ("cached", "done", "failed")
     assert "Transform" not in states
+    assert compared.returncode == 1
+    assert "language" in compared.stdout
+    # ImportSchemaGen read a copy named after what it says: an edited schema is not taken for the cached one.
+    assert len(list((house.root / "schemas").glob("*.pbtxt"))) == 1
 
 
 def test_a_run_killed_inside_the_trainer_goes_on_and_repeats_nothing_finished(house: House, first_run) -> None:

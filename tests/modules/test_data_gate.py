@@ -11,7 +11,7 @@ from tfx.types import Artifact, standard_artifacts
 from tfx.types.value_artifact import ValueArtifact
 
 from data.errors import DataError
-from modules.data_gate import DataGate, anomalies_in_words
+from modules.data_gate import DataGate
 from modules.text_artifacts import ANOMALIES, ExampleTextStatistics, TextAnomalies, write_json
 
 Gate = Callable[..., int]
@@ -47,6 +47,7 @@ def gate(tmp_path: Path) -> Gate:
             "manifest": str(manifest),
             "min_rows": json.dumps(least or dict.fromkeys(staged, 1)),
             "schema_is_inferred": schema_is_inferred,
+            "task": json.dumps({"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}}),
         }
         outputs: dict[str, list[ValueArtifact]] = {"rows": [rows]}
         DataGate.EXECUTOR_SPEC.executor_class(None).Do(inputs, outputs, settings)
@@ -116,13 +117,19 @@ def test_anomalies_are_told_with_split_column_and_what_is_wrong(gate: Gate) -> N
 def test_texts_that_the_training_split_lacks_break_a_reviewed_schema_alone(gate: Gate) -> None:
     found = anomalies_of(text=("Unexpected string values", "new"), label=("Out-of-range values", "7"))
     found.anomaly_info["text"].reason.add(type=anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES)
-    found.anomaly_info["label"].reason.add(type=anomalies_pb2.AnomalyInfo.INT_TYPE_BIG_INT)
+    found.anomaly_info["label"].reason.add(type=anomalies_pb2.AnomalyInfo.INT_TYPE_BIG_INT, description="7")
+    found.baseline.feature.add(name="text").string_domain.value.append("old")
+    found.baseline.feature.add(name="label").int_domain.max = 1
     counts = {"train": 70, "eval": 30}
     with pytest.raises(DataError) as inferred:
         gate(counts, counts, anomalies={"eval": found})
-    assert str(inferred.value).split("\n")[1:] == ["  eval: column 'label': Out-of-range values: 7"]
-    with pytest.raises(DataError, match="column 'text': Unexpected string values: new"):
+    assert str(inferred.value).split("\n")[1:] == ["  eval: column 'label': expected whole numbers to 1; 7"]
+    with pytest.raises(DataError, match="column 'text': expected one of 'old'; ") as frozen:
         gate(counts, counts, anomalies={"eval": found}, schema_is_inferred=0)
+    lines = str(frozen.value).split("\n")
+    assert lines[0] == "the data were refused before Transform, held against the frozen schema:"
+    assert lines[-2].startswith("`tfx-bert schema diff CONFIG` lists what changed.")
+    assert lines[-1] == "tfx-bert schema freeze CONFIG --force"
     del found.anomaly_info["label"]
     assert gate(counts, counts, anomalies={"eval": found}) == 100
 
@@ -156,11 +163,26 @@ def test_everything_that_is_wrong_is_told_at_once(gate: Gate) -> None:
     ]
 
 
-def test_an_anomaly_of_the_whole_data_set_is_told_without_a_column() -> None:
-    found = anomalies_of(label=("New values", "2 is new"))
-    found.dataset_anomaly_info.description = "The dataset has too few examples."
-    assert anomalies_in_words(found, "train") == [
-        "train: column 'label': New values: 2 is new",
-        "train: The dataset has too few examples.",
-    ]
-    assert anomalies_in_words(anomalies_pb2.Anomalies(), "train") == []
+def test_other_labels_than_were_frozen_stop_the_run_though_no_value_is_out_of_range(gate: Gate) -> None:
+    found = anomalies_pb2.Anomalies()
+    found.baseline.string_domain.add(name="data.labels", value=["no", "maybe"])
+    counts = {"train": 70, "eval": 30}
+    with pytest.raises(DataError) as raised:
+        gate(counts, counts, anomalies={"train": found, "eval": found}, schema_is_inferred=0)
+    told = str(raised.value).split("\n")[1:]
+    assert told[0] == (
+        "  column 'label': expected the labels 'no', 'maybe'; came 'no', 'yes' (new: 'yes'; gone: 'maybe')"
+    )
+
+
+def test_that_indices_of_new_labels_are_out_of_range_is_not_told_again(gate: Gate) -> None:
+    found = anomalies_of(label=("Out-of-range values", "1"), text=("Column dropped", "gone"))
+    found.anomaly_info["label"].reason.add(type=anomalies_pb2.AnomalyInfo.INT_TYPE_BIG_INT, description="1")
+    found.baseline.feature.add(name="label").int_domain.max = 0
+    found.baseline.string_domain.add(name="data.labels", value=["no"])
+    counts = {"train": 70, "eval": 30}
+    with pytest.raises(DataError) as raised:
+        gate(counts, counts, anomalies={"train": found, "eval": found}, schema_is_inferred=0)
+    told = str(raised.value)
+    assert told.count("column 'label'") == 1
+    assert told.count("column 'text'") == 2

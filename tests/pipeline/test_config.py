@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.config import Config
-from pipeline.config_file import BUILT_IN_FOLDER, ConfigError, built_in_names, load_config
+from pipeline.config_file import BUILT_IN_FOLDER, ConfigError, built_in_names, load_config, schema_place
 
 MINIMAL: dict[str, Any] = {"name": "mine", "data": {"path": "rows.csv", "labels": ["no", "yes"]}}
 
@@ -301,6 +301,28 @@ def test_relative_paths_start_at_the_file_s_folder_and_those_of_overrides_at_the
     assert config.push_folder == here / "pushed"
     assert load_config(source, base=tmp_path).data.path == str(there / "rows.csv")
     assert load_config(source, ["push.folder=pushed"], base=tmp_path).push_folder == tmp_path / "pushed"
+
+
+def test_a_frozen_schema_beside_the_file_is_found_unless_another_or_none_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write(tmp_path / "there")
+    assert load_config(source).data.schema_file is None
+    assert schema_place(source, load_config(source)) == tmp_path / "there" / "data" / "schemas" / "mine.pbtxt"
+    for folder, name in (("there", "mine"), (".", "mine"), (".", "reviews")):
+        frozen = tmp_path / folder / "data" / "schemas" / f"{name}.pbtxt"
+        frozen.parent.mkdir(parents=True, exist_ok=True)
+        frozen.touch()
+    found = load_config(source)
+    assert found.data.schema_file == str(tmp_path / "there" / "data" / "schemas" / "mine.pbtxt")
+    assert schema_place(source, found) == Path(found.data.schema_file)
+    assert load_config(source, ["name=other"]).data.schema_file is None
+    assert load_config(source, ["data.schema_file=null"]).data.schema_file is None
+    assert load_config(source, ["data.schema_file=my.pbtxt"]).data.schema_file == str(tmp_path / "my.pbtxt")
+    # A built-in configuration's is in the current folder.
+    assert load_config("reviews").data.schema_file == str(tmp_path / "data" / "schemas" / "reviews.pbtxt")
+    assert load_config("reviews", base=tmp_path / "there").data.schema_file is None
 
 
 def test_where_things_go_by_default_and_by_setting(tmp_path: Path) -> None:

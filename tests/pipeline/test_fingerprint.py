@@ -44,7 +44,7 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("modules.trainer", TRAINERS),
         ("modules.threshold", TRAINERS),  # imported by the head
         ("modules.heads.classification", TRAINERS),  # imported in a function of the task
-        ("modules.tasks", {"Canary", *TRAINERS}),  # a package's own file
+        ("modules.tasks", {"Canary", "DataGate", *TRAINERS}),  # a package's own file
         ("modules.tasks.binary", {"Trainer"}),
         ("modules.tasks.multiclass", {"Trainer of several classes"}),
         ("modules.wordpiece", {"Transform"}),
@@ -52,6 +52,7 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("modules.text_preprocessing", {"Transform"}),
         ("modules.holdout", {"Transform", *TRAINERS}),
         ("modules.data_gate", {"DataGate"}),
+        ("modules.schema_words", {"DataGate"}),  # through anomalies
         ("data.errors", {"Canary", "DataGate", *TRAINERS}),
         ("modules.atomic_pusher", {"Pusher"}),
         ("serving.server.rest_json", {"Canary"}),  # the server that the canary starts

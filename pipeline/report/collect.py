@@ -1,0 +1,134 @@
+"""All figures of a run in one dict, report.json: from its record, from ML Metadata and from the artifacts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from modules.predictions import read_predictions
+from modules.slices import Slicing
+from modules.tasks import task_class, task_from
+from pipeline.metadata_store import NodeResult, RunReader
+from pipeline.records import RunRecord
+from pipeline.report.data_part import data_part
+from pipeline.report.evaluation import evaluation_part
+from pipeline.report.gates import gates
+from pipeline.report.lineage import lineage, packages
+
+FORMAT = 1
+TRAINING = "training.json"
+_THERE = ("done", "cached")
+
+
+def collect(record: RunRecord) -> dict[str, Any]:
+    """The report of a run, however far it came.
+
+    Raises:
+      UserError: the record is of a version that kept too little.
+    """
+    if "task" not in record.task:
+        raise UserError(f"run {record.id} is of an earlier version and has no report: run the configuration again")
+    node = _reader(record)
+    uri = _uris(node)
+    evaluation = _evaluation(record, uri("EvalPredictions", "predictions"))
+    _add_production(evaluation, record)
+    return {
+        "format": FORMAT,
+        "run": {
+            "id": record.id,
+            "config": record.config,
+            "task": record.task["task"],
+            "status": record.status,
+            "started": record.started,
+            "seconds": record.seconds,
+            "fit_seconds": record.fit_seconds,
+            "peak_mib": record.peak_mib,
+            "engine": record.engine,
+            "error": record.error,
+            "log": record.log,
+        },
+        "verdict": {
+            "blessed": record.blessed,
+            "failures": record.failures,
+            "warnings": record.warnings,
+            "pushed_version": record.pushed_version,
+            "pushed_path": record.pushed_path,
+            "gates": gates(record, evaluation),
+        },
+        "data": data_part(record, uri("TextStatisticsGen", "statistics"), uri("TextValidator", "anomalies")),
+        "training": _training(uri("Trainer", "model_run")),
+        "evaluation": evaluation,
+        "serving": {"export": record.export, "canary": record.canary},
+        "lineage": lineage(record, node),
+        "packages": packages(),
+        "settings": record.settings,
+    }
+
+
+def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
+    """What MLMD says of a component in this run; where a part of it ran again, of that."""
+    orchestration = record.settings["orchestration"]
+    path = orchestration.get("metadata_path") or str(Path(orchestration["artifact_root"]) / "metadata.db")
+    if not Path(path).is_file():
+        return lambda component: NodeResult("skipped", {})
+    readers = [RunReader(Path(path), record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
+
+    @cache
+    def node(component: str) -> NodeResult:
+        results = [reader.node(component) for reader in readers]
+        return next((result for result in results if result.state != "skipped"), results[-1])
+
+    return node
+
+
+def _uris(node: Callable[[str], NodeResult]) -> Callable[[str, str], str | None]:
+    def uri(component: str, key: str) -> str | None:
+        result = node(component)
+        return result.outputs[key].uri if result.state in _THERE and key in result.outputs else None
+
+    return uri
+
+
+def _training(model_run: str | None) -> dict[str, Any]:
+    file = Path(model_run or "", TRAINING)
+    if not model_run or not file.is_file():
+        return {}
+    record = json.loads(file.read_bytes())
+    choice = record.get("threshold") or {}
+    return {
+        **{name: record[name] for name in ("rows", "steps_per_epoch", "fit_seconds", "history")},
+        "threshold": record["facts"].get("threshold"),
+        "threshold_curve": choice.get("curve", []) if isinstance(choice, dict) else [],
+    }
+
+
+def _evaluation(record: RunRecord, predictions: str | None) -> dict[str, Any]:
+    if predictions is None or not Path(predictions).is_dir():
+        return {}
+    settings = record.settings["evaluation"]
+    names = settings.get("slices")
+    slicing = Slicing(
+        record.task,
+        task_class(record.task["task"]).default_slices if names is None else names,
+        settings["length_buckets"],
+        settings["slice_min_rows"],
+    )
+    return evaluation_part(read_predictions(predictions), task_from(record.task), slicing, record.threshold)
+
+
+def _add_production(evaluation: dict[str, Any], record: RunRecord) -> None:
+    """The model to beat, as Evaluator measured it; and TFMA's own intervals in place of ours, where there are some."""
+    sliced = {row["slice"]: row for row in record.production.get("slices", [])}
+    parts = [("overall", evaluation.get("metrics", {}), record.production.get("metrics", {}))]
+    parts += [(row["slice"], row["metrics"], sliced.get(row["slice"], {})) for row in evaluation.get("slices", [])]
+    for name, metrics, production in parts:
+        for metric, figure in metrics.items():
+            figure["production"] = production.get(metric)
+            if metric in record.intervals.get(name, {}):
+                figure["low"], figure["high"] = record.intervals[name][metric]
+    if evaluation and record.intervals:
+        evaluation["intervals"] = f"95% intervals by TFMA's {record.settings['evaluation']['confidence_intervals']}"
