@@ -14,7 +14,8 @@ from data.errors import DataError
 from modules.anomalies import anomalies_in_words, changed_labels
 from modules.staged_rows import StagedRows
 from modules.tasks import task_from
-from modules.text_artifacts import ExampleTextStatistics, TextAnomalies, read_anomalies
+from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
+from modules.text_records import read_anomalies
 
 REMEDY = """
 `tfx-bert schema diff CONFIG` lists what changed. Mend the data; where they are right, take them for the rule:

@@ -15,9 +15,10 @@ from modules import text_faults
 from modules.example_rows import row_batches
 from modules.tasks import task_from
 from modules.tasks.task import Task
-from modules.text_artifacts import STATISTICS, ExampleTextStatistics, write_json
+from modules.text_artifacts import ExampleTextStatistics
 from modules.text_faults import FaultFinder, Place
 from modules.text_reader import TextReader
+from modules.text_records import STATISTICS, write_json
 from modules.text_statistics import TextCounter, TextStatistics
 from modules.wordpiece import Tokenizer
 

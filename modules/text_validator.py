@@ -11,8 +11,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.artifact import Artifact
 
 from modules import drift
-from modules.text_artifacts import ANOMALIES, ExampleTextStatistics, TextAnomalies, read_statistics, write_json
+from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
 from modules.text_faults import FAULTS
+from modules.text_records import ANOMALIES, read_statistics, write_json
 from modules.text_statistics import TextStatistics
 
 SKEW = "the eval split against the training split"

@@ -16,7 +16,7 @@ from modules.devices import grow_memory
 from modules.encoder import vocabulary
 from modules.tasks import task_from
 from modules.tasks.task import Task
-from modules.text_artifacts import read_anomalies
+from modules.text_records import read_anomalies
 from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results

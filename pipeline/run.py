@@ -47,7 +47,6 @@ COMPONENTS = (
 COUNTED = ("ignored", "repaired", "quarantined", "not_sampled")
 RARE_ROWS, SHOWN_RARE = 2, 10
 EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0}
-REPORTS = "reports"
 
 
 class RunFailed(Exception):
@@ -136,7 +135,7 @@ class _Report(NamedTuple):
 def _write_report(record: RunRecord, root: Path) -> _Report | None:
     """None where nothing ran, or where there is none to be had: that never fails a run."""
     from pipeline.report.collect import collect
-    from pipeline.report.write import write_report
+    from pipeline.report.write import REPORTS, write_report
 
     if not record.components:
         return None

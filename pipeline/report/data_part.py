@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modules.text_artifacts import read_anomalies, read_statistics
+from modules.text_records import read_anomalies, read_statistics
 from modules.text_statistics import LENGTHS, UNKNOWN, TextStatistics
 from pipeline.records import RunRecord
 

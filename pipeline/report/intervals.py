@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-RESAMPLES, SEED = 400, 1
+RESAMPLES, SEED = 200, 1
 LEVEL = 0.95
 _CELLS_AT_ONCE = 4_000_000
 

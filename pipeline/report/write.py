@@ -1,15 +1,29 @@
-"""Where reports are written."""
+"""Where reports are written: RUN_ID.json and RUN_ID.html, each whole or not at all."""
+
+from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.report.page import page
 
-def write_report(report: dict[str, Any], folder: Path) -> Path:
+REPORTS = "reports"
+
+
+def write_report(report: Mapping[str, Any], folder: Path) -> Path:
+    """Writes both files and returns the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{report['run']['id']}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+    run_id = report["run"]["id"]
+    write_whole(folder / f"{run_id}.json", json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False))
+    return write_whole(folder / f"{run_id}.html", page(report))
+
+
+def write_whole(path: Path, content: str) -> Path:
+    """Writes a file under its name when it is complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(content, encoding="utf-8")
     os.replace(partial, path)
     return path

@@ -12,7 +12,8 @@ from tfx.types.value_artifact import ValueArtifact
 
 from data.errors import DataError
 from modules.data_gate import DataGate
-from modules.text_artifacts import ANOMALIES, ExampleTextStatistics, TextAnomalies, write_json
+from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
+from modules.text_records import ANOMALIES, write_json
 
 Gate = Callable[..., int]
 

@@ -11,7 +11,8 @@ from tfx.types import Artifact, standard_artifacts
 
 from modules.near_duplicates import Signatures
 from modules.scripts import script_of
-from modules.text_artifacts import ExampleTextStatistics, TextAnomalies, read_anomalies, read_statistics
+from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
+from modules.text_records import read_anomalies, read_statistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator, read_splits
 from pipeline.settings.texts import DriftLimits, FaultLimit, SkewLimits, TextFaults
