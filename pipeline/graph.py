@@ -27,6 +27,7 @@ from tfx.types import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from modules.atomic_pusher import AtomicPusher
+from modules.behaviour_tests import BehaviourTests
 from modules.canary import Canary
 from modules.data_gate import DataGate
 from modules.production_model import LatestBlessedModel
@@ -47,6 +48,7 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "ai-edge-litert"),
     ),
     "Evaluator": ((), ("tensorflow-model-analysis",)),
+    "BehaviourTests": (("modules.behaviour_tests",), ("tensorflow", "tensorflow-text")),
     "Canary": (
         ("modules.canary", "serving.server.main"),
         ("tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio", "aiohttp", "ai-edge-litert"),
@@ -67,6 +69,7 @@ def create_pipeline(
     preprocessing: Mapping[str, Any],
     trainer: Mapping[str, Any],
     eval_config: EvalConfig,
+    behaviour: Mapping[str, str],
     canary: Mapping[str, str],
     push_folder: str,
     beam_args: Sequence[str],
@@ -82,6 +85,7 @@ def create_pipeline(
       min_rows: JSON, the least number of rows by split.
       preprocessing: custom_config of modules.preprocessing.preprocessing_fn.
       trainer: custom_config of modules.trainer.run_fn.
+      behaviour: parameters of modules.behaviour_tests.BehaviourTests.
       canary: parameters of modules.canary.Canary.
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
@@ -142,16 +146,23 @@ def create_pipeline(
         eval_config=eval_config,
         example_splits=["eval"],
     )
+    # Tries what the model must do whatever its metrics say; gives Evaluator's blessing on, or takes it away.
+    behaviour_tests = BehaviourTests(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        examples=examples,
+        **behaviour,
+    )
     # Serves the model as users will have it served, asks it, and adds warm-up requests.
     canary_component = Canary(
         model=model,
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=behaviour_tests.outputs["blessing"],
         examples=examples,
         **canary,
     )
     # Hands a model that is blessed twice to TF Serving, each version whole.
     pusher = AtomicPusher(
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=behaviour_tests.outputs["blessing"],
         infra_blessing=canary_component.outputs["blessing"],
         push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
@@ -165,6 +176,7 @@ def create_pipeline(
         trainer_component,
         production,
         evaluator,
+        behaviour_tests,
         canary_component,
         pusher,
     ]

@@ -23,7 +23,8 @@ class RunRecord:
     interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
     was cached. task: its spec. metrics: overall on the eval split; slices: by slice and by class. confusion: the most
     frequent mistakes, where the task has classes. export: how the exported model compares with the trained one. canary:
-    serving.canary.Findings. peak_mib: of the process and its children together.
+    serving.canary.Findings. behaviour: what modules.behaviours.judge.run_suite found. blessed: by Evaluator; behaviour
+    tests and canary can still refuse the model. peak_mib: of the process and its children together.
     """
 
     id: str
@@ -45,6 +46,7 @@ class RunRecord:
     threshold: float | None = None
     export: dict[str, Any] = field(default_factory=dict)
     canary: dict[str, Any] = field(default_factory=dict)
+    behaviour: dict[str, Any] = field(default_factory=dict)
     blessed: bool | None = None
     failures: list[str] = field(default_factory=list)
     pushed_version: str | None = None

@@ -17,6 +17,7 @@ from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged
 from modules.tasks.task import Task
+from pipeline.behaviour import behaviour_table, suite_of
 from pipeline.config import Config
 from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
@@ -35,6 +36,7 @@ COMPONENTS = (
     "Transform",
     "Trainer",
     "Evaluator",
+    "BehaviourTests",
     "Canary",
     "Pusher",
 )
@@ -63,7 +65,9 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
     started = time.time() if started is None else started
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
+        suite_of(config)  # a mistake in it is told before anything is written
         staged = _stage(config, console)
+        suite_of(config, staged)
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
@@ -169,6 +173,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
     console.print(metrics_table(record))
     if record.confusion:
         console.print(mistakes_table(record))
+    if record.behaviour:
+        console.print(behaviour_table(record.behaviour))
     for line in export_in_words(record):
         console.print(f"[dim]{escape(line)}[/]")
     if record.status == "pushed":
@@ -177,6 +183,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
     else:
         why = "the canary refused it" if record.blessed else "the model is not good enough"
+        if record.blessed and record.behaviour and not record.behaviour["passed"]:
+            why = "the behaviour tests failed"
         console.print(f"[bold red]not pushed[/]: {why}")
         for failure in record.failures:
             console.print(f"  {escape(failure)}")
@@ -184,6 +192,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
         if not record.blessed:
             console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
+        if record.behaviour and not record.behaviour["passed"]:
+            console.print(f"  (limits: max_failure_rate of each test of behaviour.tests, {record.behaviour['suite']})")
 
 
 def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:

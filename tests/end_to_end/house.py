@@ -22,6 +22,7 @@ COMPONENTS = [
     "Transform",
     "Trainer",
     "Evaluator",
+    "BehaviourTests",
     "Canary",
     "Pusher",
 ]

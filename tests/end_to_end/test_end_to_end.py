@@ -125,7 +125,7 @@ def test_an_edited_module_reruns_what_depends_on_it_and_nothing_else(house: Hous
     with open(house.code / "modules" / "trainer.py", "a", encoding="utf-8") as module:
         module.write("\n# Edited.\n")
     assert house.tfx_bert("run", "tiny.yaml").returncode == 0
-    assert _ran(house.states()) == {"Trainer", "Evaluator", "Canary", "Pusher"}
+    assert _ran(house.states()) == {"Trainer", "Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
 def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: House, first_run) -> None:
@@ -140,7 +140,7 @@ def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: 
     value = run["metrics"][metric]
     told = f"{metric} (overall) is {value:.4f}; at least 1.0000 is asked, {1 - value:.4f} short"
     assert told in rejected.stdout
-    assert _ran(house.states()) == {"Evaluator", "Canary", "Pusher"}
+    assert _ran(house.states()) == {"Evaluator", "BehaviourTests", "Canary", "Pusher"}
     assert sorted(path.name for path in house.serving.iterdir()) == versions
 
 
@@ -232,7 +232,7 @@ def test_a_run_killed_inside_the_trainer_goes_on_and_repeats_nothing_finished(ho
 
     again = house.tfx_bert(*changed)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert _ran(house.states()) == {"Trainer", "Evaluator", "Canary", "Pusher"}
+    assert _ran(house.states()) == {"Trainer", "Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
 def _wait_until_running(house: House, component: str, process: subprocess.Popen[bytes]) -> None:
