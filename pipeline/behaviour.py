@@ -43,12 +43,14 @@ def suite_of(config: Config, staged: Staged | None = None) -> Suite | None:
 
 def failures_in_words(behaviour: dict[str, Any]) -> list[str]:
     """One line for each test that failed more often than it may."""
-    return [
-        f"behaviour test {test['name']!r}: {test['failed']:,} of {test['cases']:,} cases failed"
-        f" ({_percent(test['failure_rate'])}), at most {_percent(test['max_failure_rate'])} may"
-        for test in behaviour["tests"]
-        if not test["passed"]
-    ]
+    return [_failure(test) for test in behaviour["tests"] if not test["passed"]]
+
+
+def _failure(test: dict[str, Any]) -> str:
+    if not test["cases"]:
+        return f"behaviour test {test['name']!r} has no case: its change leaves every text as it is"
+    failed = f"{test['failed']:,} of {test['cases']:,} cases failed ({_percent(test['failure_rate'])})"
+    return f"behaviour test {test['name']!r}: {failed}, at most {_percent(test['max_failure_rate'])} may"
 
 
 def _percent(share: float) -> str:

@@ -81,13 +81,17 @@ _CASES = {"upper": str.upper, "lower": str.lower, "title": _title}
 
 
 def _swaps(request: Request, chosen: Sequence[int], words: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Each word of the list that stands in the request, for each of the others."""
+    """Each word of the list that stands in the request, for each of the others.
+
+    The others stay what they are: "York" is not looked for inside "New York".
+    """
+    as_they_are = {word: word for word in words}
     pattern = _pattern(words)
     found = dict.fromkeys(word for at in chosen for word in pattern.findall(request[at]))
     for word in found:
         for other in words:
             if other != word:
-                yield {word: other}
+                yield {**as_they_are, word: other}
 
 
 def _substituted(request: Request, chosen: Sequence[int], renamed: Mapping[str, str]) -> Variant:
