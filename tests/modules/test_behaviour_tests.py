@@ -284,11 +284,10 @@ def test_the_canary_and_the_pusher_take_the_blessing_of_the_behaviour_tests_and_
         encoding="utf-8",
     )
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nfine\n", encoding="utf-8")
-    (tmp_path / "encoder").mkdir()
     (tmp_path / "eval").mkdir()
     (tmp_path / "eval" / "rows.csv").write_text("text,label\nIt's Fine.,1\n", encoding="utf-8")
     staged = Staged(tmp_path, 1, 0, 0, 0, {"eval": 1}, ("rotten", "fresh"), {}, "f")
-    pipeline = assemble(load_config(str(tmp_path / "c.yaml")), staged, str(tmp_path / "encoder"))
+    pipeline = assemble(load_config(str(tmp_path / "c.yaml")), staged, "https://encoders.example/tiny")
     components = {component.id: component for component in pipeline.components}
 
     def blessed_by(name: str) -> str:
