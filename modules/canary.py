@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
+from modules.raw_examples import serialized_examples, text_columns
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from serving.canary import Limits, Traffic, probe
@@ -67,7 +67,7 @@ def Canary(
 
 def _traffic(split: Path, task: Task) -> Traffic:
     """Rows of different lengths: of those that are looked at, from the shortest text to the longest."""
-    rows = [(task.request(_columns(example)), example) for example in _first_examples(split)]
+    rows = [(task.request(text_columns(example)), example) for example in serialized_examples(split, LOOKED_AT)]
     rows.sort(key=lambda row: sum(map(len, row[0])))
     places = _spread([sum(map(len, texts)) for texts, _ in rows])
     return Traffic([rows[at][0] for at in places], [rows[at][1] for at in places])
@@ -78,19 +78,6 @@ def _spread(lengths: Sequence[int]) -> list[int]:
     affordable = MOST_CHARACTERS * len(lengths) // max(sum(lengths), 1)
     count = min(max(FEWEST_TEXTS, min(MOST_TEXTS, affordable)), len(lengths))
     return sorted(set(np.linspace(0, len(lengths) - 1, count).round().astype(int).tolist()))
-
-
-def _first_examples(split: Path) -> Iterator[bytes]:
-    files = sorted(str(path) for path in split.iterdir() if path.is_file())
-    for example in tf.data.TFRecordDataset(files, compression_type="GZIP").take(LOOKED_AT):
-        yield example.numpy()
-
-
-def _columns(example: bytes) -> dict[str, str]:
-    """The text columns of a serialized tf.Example."""
-    features = tf.train.Example.FromString(example).features.feature
-    values = {name: feature.bytes_list.value for name, feature in features.items()}
-    return {name: value[0].decode("utf-8") for name, value in values.items() if value}
 
 
 def _warmup(traffic: Traffic, inputs: Sequence[str]) -> Iterator[PredictionLog]:

@@ -14,7 +14,7 @@ from modules.tasks import TASKS, task_class
 from modules.tasks.task import Task, TaskOptions
 from pipeline.settings.data import DataConfig
 from pipeline.settings.delivery import OrchestrationConfig, PushConfig
-from pipeline.settings.judgement import CanaryConfig, EvaluationConfig
+from pipeline.settings.judgement import BehaviourConfig, CanaryConfig, EvaluationConfig
 from pipeline.settings.model import EncoderConfig, ExportConfig, PreprocessingConfig, TrainingConfig
 from pipeline.settings.section import Section
 
@@ -55,6 +55,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     export: ExportConfig = ExportConfig()
+    behaviour: BehaviourConfig = BehaviourConfig()
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()

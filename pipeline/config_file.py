@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from data.encoders import BUILT_IN as BUILT_IN_ENCODERS
 from data.errors import UserError
+from modules.behaviours.read import built_in_suites
 from modules.tasks import TASKS
 from pipeline.config import Config, config_class
 
@@ -104,11 +105,18 @@ _PATH_KEYS = (
 
 
 def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Makes the path settings absolute, an encoder handle too where it names an existing folder."""
+    """Makes the path settings absolute, an encoder handle too where it names an existing folder.
+
+    A suite of behaviour tests is a path unless it is built in.
+    """
     for section, key in _PATH_KEYS:
         part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(key), str) and "://" not in part[key]:
             part[key] = str(folder / Path(part[key]).expanduser())
+    behaviour = values.get("behaviour")
+    tests = behaviour.get("tests") if isinstance(behaviour, dict) else None
+    if isinstance(behaviour, dict) and isinstance(tests, str) and tests not in built_in_suites():
+        behaviour["tests"] = str(folder / Path(tests).expanduser())
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and isinstance(encoder.get("handle"), str):
         candidate = folder / Path(encoder["handle"]).expanduser()

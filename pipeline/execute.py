@@ -11,6 +11,8 @@ from data.encoders import encoder_fingerprint
 from data.errors import UserError
 from data.staging import Staged
 from modules.atomic_pusher import versions
+from modules.behaviour_tests import NO_SUITE
+from modules.behaviour_tests import RECORD as behaviour_record
 from modules.canary import RECORD as canary_record
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
@@ -20,6 +22,7 @@ from modules.text_records import read_anomalies
 from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results
+from pipeline.behaviour import failures_in_words, suite_of
 from pipeline.config import Config
 from pipeline.eval_config import BASELINE, build_eval_config
 from pipeline.graph import create_pipeline
@@ -80,6 +83,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
     """The configuration as the plain values that `create_pipeline` takes."""
     task = config.make_task(staged.labels)
     tokenizer = _tokenizer(config, encoder)
+    suite = suite_of(config, staged)
     return create_pipeline(
         name=config.name,
         root=str(config.artifact_root / "artifacts"),
@@ -121,6 +125,10 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
         task=json.dumps(task.spec()),
         eval_config=build_eval_config(task, config.evaluation, config.slices),
         slicing=_slicing(config, task),
+        behaviour={
+            "task": json.dumps(task.spec()),
+            "suite": NO_SUITE if suite is None else suite.model_dump_json(exclude_none=True),
+        },
         canary={"task": json.dumps(task.spec()), "limits": config.canary.model_dump_json()},
         push_folder=str(config.push_folder),
         beam_args=config.orchestration.beam_args,
@@ -132,6 +140,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
             "Trainer": [type(task).__module__],
             "EvalPredictions": [type(task).__module__],
             "Evaluator": [type(task).__module__, *task.metric_modules],
+            "BehaviourTests": [type(task).__module__],
             "Canary": [type(task).__module__],
         },
     )
@@ -204,7 +213,7 @@ def _refused_by_the_canary_before(reader: RunReader) -> bool:
     """Whether the run took a refusal from the cache, of a model that is good enough."""
     if reader.node("Canary").state != "cached":
         return False
-    blessings = [reader.node(name).outputs["blessing"].custom_properties for name in ("Evaluator", "Canary")]
+    blessings = [reader.node(name).outputs["blessing"].custom_properties for name in ("BehaviourTests", "Canary")]
     return [blessing[BLESSED].int_value for blessing in blessings] == [1, 0]
 
 
@@ -231,7 +240,11 @@ def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
     record.blessed = evaluator.outputs["blessing"].custom_properties[BLESSED].int_value == 1
     record.failures = results.read_failures(evaluation)
     record.export = training["export"]
-    if record.blessed:
+    tests = reader.node("BehaviourTests").outputs["blessing"]
+    behaviour = json.loads(Path(tests.uri, behaviour_record).read_bytes())
+    record.behaviour = behaviour if behaviour["tests"] else {}
+    record.failures += failures_in_words(behaviour)
+    if tests.custom_properties[BLESSED].int_value == 1:
         record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())
         record.failures += record.canary["failures"]
     pushed = pusher.outputs["pushed_model"].custom_properties

@@ -27,6 +27,7 @@ from tfx.types import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from modules.atomic_pusher import AtomicPusher
+from modules.behaviour_tests import BehaviourTests
 from modules.canary import Canary
 from modules.data_gate import DataGate
 from modules.eval_predictions import EvalPredictions
@@ -57,6 +58,7 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "EvalPredictions": (("modules.eval_predictions",), ("tensorflow", "tensorflow-text")),
     "Evaluator": (("modules.sliced_evaluator", "modules.slice_extractor"), ("tensorflow-model-analysis",)),
+    "BehaviourTests": (("modules.behaviour_tests",), ("tensorflow", "tensorflow-text")),
     "Canary": (
         ("modules.canary", "serving.server.main"),
         ("tensorflow", "tensorflow-text", "tensorflow-serving-api", "grpcio", "aiohttp", "ai-edge-litert"),
@@ -81,6 +83,7 @@ def create_pipeline(
     task: str,
     eval_config: EvalConfig,
     slicing: str,
+    behaviour: Mapping[str, str],
     canary: Mapping[str, str],
     push_folder: str,
     beam_args: Sequence[str],
@@ -101,6 +104,7 @@ def create_pipeline(
       trainer: custom_config of modules.trainer.run_fn.
       task: JSON, the task's spec.
       slicing: JSON, the fields of modules.slices.Slicing.
+      behaviour: parameters of modules.behaviour_tests.BehaviourTests.
       canary: parameters of modules.canary.Canary.
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
@@ -203,16 +207,23 @@ def create_pipeline(
         example_splits=["eval"],
         slicing=slicing,
     ).with_id("Evaluator")
+    # Tries what the model must do whatever its metrics say; gives Evaluator's blessing on, or takes it away.
+    behaviour_tests = BehaviourTests(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        examples=examples,
+        **behaviour,
+    )
     # Serves the model as users will have it served, asks it, and adds warm-up requests.
     canary_component = Canary(
         model=model,
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=behaviour_tests.outputs["blessing"],
         examples=examples,
         **canary,
     )
     # Hands a model that is blessed twice to TF Serving, each version whole.
     pusher = AtomicPusher(
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=behaviour_tests.outputs["blessing"],
         infra_blessing=canary_component.outputs["blessing"],
         push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
@@ -224,6 +235,7 @@ def create_pipeline(
             eval_predictions,
             production,
             evaluator,
+            behaviour_tests,
             canary_component,
             pusher,
         ]

@@ -29,6 +29,8 @@ class RunRecord:
     production: metrics and slices of the model to beat on the same rows.
     confusion: the most frequent mistakes, where the task has classes.
     export: how the exported model compares with the trained one. canary: serving.canary.Findings.
+    behaviour: what modules.behaviours.judge.run_suite found. blessed: by Evaluator; behaviour tests and canary can
+      still refuse the model.
     peak_mib: of the process and its children together.
     """
 
@@ -51,6 +53,7 @@ class RunRecord:
     threshold: float | None = None
     export: dict[str, Any] = field(default_factory=dict)
     canary: dict[str, Any] = field(default_factory=dict)
+    behaviour: dict[str, Any] = field(default_factory=dict)
     blessed: bool | None = None
     failures: list[str] = field(default_factory=list)
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)

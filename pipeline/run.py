@@ -17,6 +17,7 @@ from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged
 from modules.tasks.task import Task
+from pipeline.behaviour import behaviour_table, suite_of
 from pipeline.config import Config
 from pipeline.data_view import data_tables
 from pipeline.lock import only_run_in
@@ -41,6 +42,7 @@ COMPONENTS = (
     "Trainer",
     "EvalPredictions",
     "Evaluator",
+    "BehaviourTests",
     "Canary",
     "Pusher",
 )
@@ -74,7 +76,9 @@ def run(
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
         schema = schema_in_words(config)
+        suite_of(config)  # a mistake in it is told before anything is written
         staged = _stage(config, console)
+        suite_of(config, staged)
         console.print(f"[dim]{escape(schema)}[/]")
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
@@ -226,6 +230,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         console.print(mistakes_table(record))
     for warning in record.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
+    if record.behaviour:
+        console.print(behaviour_table(record.behaviour))
     for line in export_in_words(record):
         console.print(f"[dim]{escape(line)}[/]")
     if record.status == "pushed":
@@ -234,6 +240,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
     else:
         why = "the canary refused it" if record.blessed else "the model is not good enough"
+        if record.blessed and record.behaviour and not record.behaviour["passed"]:
+            why = "the behaviour tests failed"
         console.print(f"[bold red]not pushed[/]: {why}")
         for failure in record.failures:
             console.print(f"  {escape(failure)}")
@@ -241,6 +249,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
         if not record.blessed:
             console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
+        if record.behaviour and not record.behaviour["passed"]:
+            console.print(f"  (limits: max_failure_rate of each test of behaviour.tests, {record.behaviour['suite']})")
 
 
 def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:

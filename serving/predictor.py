@@ -30,10 +30,14 @@ class Predictor:
 
     def answer(self, requests: Sequence[Sequence[str]]) -> list[Answer]:
         """One answer a request, in order; a request is a text for each of the task's inputs."""
+        return self.task.answers(self.outputs(requests))
+
+    def outputs(self, requests: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """What the model says of requests, numpy arrays [requests, ...] by output."""
         columns = list(zip(*requests, strict=True)) if requests else [()] * len(self.task.inputs)
         texts = zip(self.task.inputs, columns, strict=True)
         output = self._signature(**{role: self._tf.constant(values, self._tf.string) for role, values in texts})
-        return self.task.answers({name: value.numpy() for name, value in output.items()})
+        return {name: value.numpy() for name, value in output.items()}
 
     def answer_stream(self, requests: Iterable[Sequence[str]]) -> Iterator[Answer]:
         """Answers of any number of requests, a batch at a time in memory."""

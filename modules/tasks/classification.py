@@ -39,6 +39,7 @@ class TextClassification(Task):
     text = "text"
     label_role = "label"
     preprocessing = "modules.text_preprocessing"
+    label_probabilities = "probabilities"
     labels_in_every_split: ClassVar[bool]
     score: ClassVar[str]
     decision: ClassVar[str] = "decision"
@@ -61,6 +62,11 @@ class TextClassification(Task):
     def truth(self, row: Mapping[str, str]) -> str:
         assert self.labels is not None
         return self.labels[int(row[self.columns["label"]])]
+
+    def expected_problem(self, label: str) -> str | None:
+        if self.labels is None or label in self.labels:
+            return None
+        return f"it should be one of the labels {', '.join(map(repr, self.labels))}"
 
     def answers(self, outputs: Mapping[str, Any]) -> list[Answer]:
         return [self.answer(*pair) for pair in zip(outputs["label"], outputs["probability"].tolist(), strict=True)]

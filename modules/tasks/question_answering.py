@@ -131,6 +131,10 @@ class QuestionAnswering(Task):
             answers.append(Answer(answer, fields, (answer, str(start), str(end), f"{score:.6f}")))
         return answers
 
+    def unchanged(self, before: Answer, after: Answer) -> bool:
+        """Whether the same words answer, in capitals or not."""
+        return before.label.casefold() == after.label.casefold()
+
     def truth(self, row: Mapping[str, str]) -> str:
         return row[self.columns["answer"]]
 

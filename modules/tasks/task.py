@@ -64,6 +64,8 @@ class Task(ABC):
       metric_modules: the modules of our own metrics.
       preprocessing: module whose `preprocess` makes the features in Transform's graph.
       answer_columns: of a CSV file of answers.
+      label_probabilities: the output of serving_default that gives each of `labels` a probability, [batch, labels], in
+        their order; None where labels have none.
       shown_characters: the longest text of an example that is shown at a run's end.
       on_bad_rows: what happens to rows that cannot be used where the configuration says nothing.
     """
@@ -89,6 +91,7 @@ class Task(ABC):
     preprocessing: ClassVar[str]
     on_bad_rows: ClassVar[Literal["error", "quarantine"]] = "error"
     answer_columns: ClassVar[tuple[str, ...]]
+    label_probabilities: ClassVar[str | None] = None
     shown_characters: ClassVar[int] = 160
     Options: ClassVar[type[TaskOptions]] = TaskOptions
 
@@ -161,6 +164,14 @@ class Task(ABC):
     @abstractmethod
     def truth(self, row: Mapping[str, str]) -> str:
         """What a staged row says the answer is, in the form of `Answer.label`."""
+
+    def unchanged(self, before: Answer, after: Answer) -> bool:
+        """Whether two answers are the same, where the request has changed in a way that should not matter."""
+        return before.label == after.label
+
+    def expected_problem(self, label: str) -> str | None:
+        """What is wrong with an answer, in the form of `Answer.label`, that somebody expects; None where it can be."""
+        return None
 
     @abstractmethod
     def show(

@@ -119,6 +119,18 @@ class TokenClassification(Task):
             answers.append(Answer(_in_words((e["type"], e["text"]) for e in entities), {"entities": entities}, (cell,)))
         return answers
 
+    def unchanged(self, before: Answer, after: Answer) -> bool:
+        """Whether the types are the same, in order: the words of an entity may be what was changed."""
+        return [e["type"] for e in before.fields["entities"]] == [e["type"] for e in after.fields["entities"]]
+
+    def expected_problem(self, label: str) -> str | None:
+        kinds = [entity.partition(" ")[0] for entity in label.split("; ") if label]
+        wrong = [kind for kind in kinds if self.labels is not None and kind not in self.labels]
+        if not wrong:
+            return None
+        known = ", ".join(self.labels or ())
+        return f"{wrong[0]!r} is no type; write 'TYPE text; TYPE text' with the types {known}"
+
     def truth(self, row: Mapping[str, str]) -> str:
         words, tags = row[self.columns["tokens"]].split(" "), row[self.columns["tags"]].split(" ")
         return _in_words((kind, " ".join(words[first : last + 1])) for kind, first, last in spans(tags))

@@ -18,6 +18,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
 
     With RUN_ID, or for the newest run, also its components and metrics.
     """
+    from pipeline.behaviour import behaviour_table
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
     from pipeline.view import components_table, metrics_table, runs_table
@@ -42,6 +43,8 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     console.print(components_table(chosen))
     if chosen.metrics:
         console.print(metrics_table(chosen))
+    if chosen.behaviour:
+        console.print(behaviour_table(chosen.behaviour))
     if chosen.pushed_path:
         console.print(f"pushed to {chosen.pushed_path}")
     for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:

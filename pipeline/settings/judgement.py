@@ -1,4 +1,4 @@
-"""`evaluation` and `canary`: what a model must reach to be pushed."""
+"""`evaluation`, `behaviour` and `canary`: what a model must reach to be pushed."""
 
 from typing import Literal
 
@@ -43,6 +43,12 @@ class EvaluationConfig(Section):
         if not value or list(value) != sorted(set(value)) or value[0] < 1:
             raise ValueError("must be rising word counts of at least 1")
         return value
+
+
+class BehaviourConfig(Section):
+    """What a model must do whatever its metrics say."""
+
+    tests: str | None = Field(None, description="a suite: reviews, quora, or a .yaml file; README says what is in one")
 
 
 class CanaryConfig(Section):

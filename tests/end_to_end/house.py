@@ -25,6 +25,7 @@ COMPONENTS = [
     "Trainer",
     "EvalPredictions",
     "Evaluator",
+    "BehaviourTests",
     "Canary",
     "Pusher",
 ]

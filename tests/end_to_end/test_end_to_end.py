@@ -125,7 +125,7 @@ def test_an_edited_module_reruns_what_depends_on_it_and_nothing_else(house: Hous
     with open(house.code / "modules" / "trainer.py", "a", encoding="utf-8") as module:
         module.write("\n# Edited.\n")
     assert house.tfx_bert("run", "tiny.yaml").returncode == 0
-    assert _ran(house.states()) == {"Trainer", "Evaluator", "Canary", "Pusher"}
+    assert _ran(house.states()) == {"Trainer", "Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
 def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: House, first_run) -> None:
@@ -140,7 +140,7 @@ def test_a_model_under_the_thresholds_is_not_pushed_and_says_by_how_much(house: 
     value = run["metrics"][metric]
     told = f"{metric} (overall) is {value:.4f}; at least 1.0000 is asked, {1 - value:.4f} short"
     assert told in rejected.stdout
-    assert _ran(house.states()) == {"Evaluator", "Canary", "Pusher"}
+    assert _ran(house.states()) == {"Evaluator", "BehaviourTests", "Canary", "Pusher"}
     assert sorted(path.name for path in house.serving.iterdir()) == versions
 
 
@@ -160,6 +160,62 @@ def test_a_model_that_cannot_be_served_in_time_is_not_pushed_and_is_tried_again_
         assert run["canary"]["asked"] == ["classify", "regress", "serve_examples", "serving_default", "slice_features"]
         assert "Canary" in _ran(house.states())
     assert sorted(path.name for path in house.serving.iterdir()) == versions
+
+
+SUITE = """
+tests:
+  - name: eggs
+    kind: minimum_functionality
+    texts: ["How long do I boil an egg?"]
+    expect: {label}
+    max_failure_rate: 0
+  - name: typos
+    kind: invariance
+    rows: 20
+    change: {{typos: 1}}
+    max_failure_rate: 1
+"""
+
+
+def test_a_model_that_fails_its_behaviour_tests_is_not_pushed_and_one_that_passes_is(house: House, first_run) -> None:
+    assert house.tfx_bert("run", "tiny.yaml").returncode == 0
+    versions = sorted(path.name for path in house.serving.iterdir())
+    asked = house.tfx_bert("predict", "How long do I boil an egg?").stdout
+    right, wrong = ("insincere", "sincere") if "insincere" in asked else ("sincere", "insincere")
+    (house.work / "suite.yaml").write_text(SUITE.format(label=wrong), encoding="utf-8")
+    refused = house.tfx_bert("run", "tiny.yaml", "--set", "behaviour.tests=suite.yaml")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "not pushed: the behaviour tests failed" in refused.stdout
+    told = "behaviour test 'eggs': 1 of 1 cases failed (100 %), at most 0 % may"
+    assert f"  {told}\n" in refused.stdout
+    assert f"'How long do I boil an egg?': expected {wrong}, came {right} (0." in refused.stdout
+    run = house.runs()[0]
+    assert (run["status"], run["blessed"], run["failures"], run["canary"]) == ("rejected", True, [told], {})
+    assert [(test["cases"], test["passed"]) for test in run["behaviour"]["tests"]] == [(1, False), (20, True)]
+    assert _ran(house.states()) == {"BehaviourTests", "Canary", "Pusher"}
+    assert sorted(path.name for path in house.serving.iterdir()) == versions
+    assert told in house.tfx_bert("runs").stdout
+
+    (house.work / "suite.yaml").write_text(SUITE.format(label=right), encoding="utf-8")
+    passed = house.tfx_bert("run", "tiny.yaml", "--set", "behaviour.tests=suite.yaml")
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert house.runs()[0]["behaviour"]["passed"] is True
+    assert _ran(house.states()) == {"BehaviourTests", "Canary", "Pusher"}
+
+    (house.work / "suites").mkdir()
+    shutil.move(house.work / "suite.yaml", house.work / "suites")
+    assert house.tfx_bert("run", "tiny.yaml", "--set", "behaviour.tests=suites/suite.yaml").returncode == 0
+    assert _ran(house.states()) == set(), "the cache goes by what is in the file, not by its place"
+
+
+def test_a_mistake_in_the_behaviour_tests_is_told_before_anything_runs(house: House, first_run) -> None:
+    runs = len(house.runs())
+    (house.work / "wrong.yaml").write_text(SUITE.format(label="honest"), encoding="utf-8")
+    stopped = house.tfx_bert("run", "tiny.yaml", "--set", "behaviour.tests=wrong.yaml")
+    assert stopped.returncode == 1
+    assert "wrong.yaml: 1 problem\n  test 'eggs': expect is 'honest': it should be" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert len(house.runs()) == runs
 
 
 def test_an_int8_engine_is_pushed_served_and_asked(house: House, first_run) -> None:
@@ -248,7 +304,7 @@ def test_a_run_killed_inside_the_trainer_goes_on_and_repeats_nothing_finished(ho
 
     again = house.tfx_bert(*changed)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert _ran(house.states()) == {"Trainer", "Evaluator", "Canary", "Pusher"}
+    assert _ran(house.states()) == {"Trainer", "Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
 def _wait_until_running(house: House, component: str, process: subprocess.Popen[bytes]) -> None:

@@ -126,7 +126,7 @@ def test_another_run_on_entities_is_all_cached_and_a_higher_bound_refuses_the_mo
     assert refused.returncode == 2, refused.stdout + refused.stderr
     f1 = house.runs()[0]["metrics"]["f1"]
     assert f"f1 (overall) is {f1:.4f}; at least 1.0000 is asked" in refused.stdout
-    assert _states(house, "done") == {"Evaluator", "Canary", "Pusher"}
+    assert _states(house, "done") == {"Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ LOADED = {
     "Trainer": ("modules.trainer", "modules.tasks.binary"),
     "Trainer of several classes": ("modules.trainer", "modules.tasks.multiclass"),
     "DataGate": ("modules.data_gate",),
+    "BehaviourTests": ("modules.behaviour_tests",),
     "Canary": ("modules.canary", "serving.server.main"),
     "Pusher": ("modules.atomic_pusher",),
 }
@@ -44,7 +45,7 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("modules.trainer", TRAINERS),
         ("modules.threshold", TRAINERS),  # imported by the head
         ("modules.heads.classification", TRAINERS),  # imported in a function of the task
-        ("modules.tasks", {"Canary", "DataGate", *TRAINERS}),  # a package's own file
+        ("modules.tasks", {"BehaviourTests", "Canary", "DataGate", *TRAINERS}),  # a package's own file
         ("modules.tasks.binary", {"Trainer"}),
         ("modules.tasks.multiclass", {"Trainer of several classes"}),
         ("modules.wordpiece", {"Transform"}),
@@ -53,11 +54,15 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("modules.holdout", {"Transform", *TRAINERS}),
         ("modules.data_gate", {"DataGate"}),
         ("modules.schema_words", {"DataGate"}),  # through anomalies
-        ("data.errors", {"Canary", "DataGate", *TRAINERS}),
+        ("data.errors", {"BehaviourTests", "Canary", "DataGate", *TRAINERS}),
         ("modules.atomic_pusher", {"Pusher"}),
         ("serving.server.rest_json", {"Canary"}),  # the server that the canary starts
         ("serving.sessions", {"Canary"}),
         ("serving.lite", {"Canary", *TRAINERS}),  # what an int8 model is compared by
+        ("serving.predictor", {"BehaviourTests", "Canary"}),
+        ("modules.raw_examples", {"BehaviourTests", "Canary"}),
+        ("modules.behaviours.changes", {"BehaviourTests"}),
+        ("modules.behaviours.read", set()),  # read before TFX starts
         ("serving.client", set()),
         ("data.csv_check", set()),  # checked before TFX starts
         ("data.inspect_csv", set()),  # of tfx-bert init
