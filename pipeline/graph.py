@@ -24,12 +24,12 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.example_gen_pb2 import Input
 from tfx.proto.pusher_pb2 import PushDestination
 from tfx.types import Channel
-from tfx.types.standard_artifacts import Model, ModelBlessing
+from tfx.types.standard_artifacts import Model, PushedModel
 
 from modules.atomic_pusher import AtomicPusher
 from modules.canary import Canary
 from modules.data_gate import DataGate
-from modules.production_model import LatestBlessedModel
+from modules.production_model import LatestPushedModel
 from pipeline.fingerprint import ROOT, fingerprint
 
 SPLITS = ("train", "eval")
@@ -127,13 +127,14 @@ def create_pipeline(
         custom_config=dict(trainer),
     )
     model = trainer_component.outputs["model"]
-    # The model to beat.
+    # The model to beat; and whether this one was rolled back.
     production = Resolver(
-        strategy_class=LatestBlessedModel,
+        strategy_class=LatestPushedModel,
         candidate=model,
         model=Channel(type=Model),
-        model_blessing=Channel(type=ModelBlessing),
-    ).with_id("LatestBlessedModel")
+        pushed_model=Channel(type=PushedModel),
+        withdrawn=Channel(type=PushedModel),
+    ).with_id("LatestPushedModel")
     # Judges the model on the eval split, which training never saw, by slices and against the model to beat.
     evaluator = Evaluator(
         examples=examples,
@@ -153,6 +154,7 @@ def create_pipeline(
     pusher = AtomicPusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=canary_component.outputs["blessing"],
+        withdrawn=production.outputs["withdrawn"],
         push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
     components: list[BaseNode] = [
