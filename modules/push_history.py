@@ -65,9 +65,30 @@ def standing(pushes: Sequence[Push]) -> list[Push]:
 
 
 def withdrawn(pushes: Sequence[Push], model_id: int) -> Push | None:
-    """The last push of a model that a rollback has gone back over; None where it stands, or was never pushed."""
+    """A model's last push, if a rollback has gone back over it; None where it stands, or where there was none."""
     own = [push for push in pushes if push.model_id == model_id]
-    return own[-1] if own and all(push.model_id != model_id for push in standing(pushes)) else None
+    return own[-1] if own and not _stands(own[-1], pushes) else None
+
+
+def undone_by(pushes: Sequence[Push], push: Push) -> Push | None:
+    """The first rollback that went back over a push, whether or not a later one restored it; None where none did."""
+    for end in range(pushes.index(push), len(pushes)):
+        if not _stands(push, pushes[: end + 1]):
+            return pushes[end]
+    return None
+
+
+def _stands(push: Push, pushes: Sequence[Push]) -> bool:
+    """Whether it is in production, or one to return to: itself, or as it was restored."""
+    return _origin(pushes, push) in {_origin(pushes, at) for at in standing(pushes)}
+
+
+def _origin(pushes: Sequence[Push], push: Push) -> int:
+    """The id of the push whose model a rollback brought back, however often; of another push, its own."""
+    by_id = {each.id: each for each in pushes}
+    while push.restores in by_id:
+        push = by_id[push.restores]
+    return push.id
 
 
 def property_of(artifact: Any, name: str) -> Any:

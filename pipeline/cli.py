@@ -9,13 +9,16 @@ from rich.markup import escape
 from data.errors import UserError
 from pipeline.commands.data import data
 from pipeline.commands.encoder import encoder
+from pipeline.commands.explain import explain
 from pipeline.commands.init import init
 from pipeline.commands.predict import predict
+from pipeline.commands.promote import promote
+from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
 from pipeline.commands.runs import runs
 from pipeline.commands.serve import serve
 
-COMMANDS = (run, init, predict, serve, runs, data, encoder)
+COMMANDS = (run, init, predict, serve, runs, explain, promote, rollback, data, encoder)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

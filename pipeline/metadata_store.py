@@ -8,6 +8,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 
+from modules.push_history import Push, pushes_of
+from pipeline.audit import withdrawal_in_words
+
 _STATES = {
     mlmd_pb2.Execution.COMPLETE: "done",
     mlmd_pb2.Execution.CACHED: "cached",
@@ -45,6 +48,15 @@ class RunReader:
             return NodeResult("skipped", {})
         latest = max(executions, key=lambda execution: execution.id)
         return NodeResult(_STATES.get(latest.last_known_state, "failed"), self._outputs(latest.id))
+
+    def pushes(self) -> list[Push]:
+        """All that the pipeline ever pushed, the oldest first."""
+        return pushes_of(self._store, self._pipeline)
+
+    def withdrawal(self, model_id: int) -> list[str]:
+        """A sentence on the rollback that took a model out of production, if one did."""
+        told = withdrawal_in_words(self._store, self.pushes(), model_id)
+        return [] if told is None else [told]
 
     def _outputs(self, execution_id: int) -> dict[str, mlmd_pb2.Artifact]:
         events = [

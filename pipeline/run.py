@@ -176,7 +176,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
     elif record.status == "current":
         console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
     else:
-        why = "the canary refused it" if record.blessed else "the model is not good enough"
+        refused = "the canary refused it" if record.canary.get("failures") else "it was rolled back"
+        why = refused if record.blessed else "the model is not good enough"
         console.print(f"[bold red]not pushed[/]: {why}")
         for failure in record.failures:
             console.print(f"  {escape(failure)}")
@@ -184,6 +185,7 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
         if not record.blessed:
             console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
+        console.print(f"  more: tfx-bert explain {record.id}")
 
 
 def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:

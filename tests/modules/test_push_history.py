@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from model_store import PIPELINE, ModelStore
 
-from modules.push_history import Push, pushes_of, standing, withdrawn
+from modules.push_history import Push, pushes_of, standing, undone_by, withdrawn
 
 
 def history(*steps: str) -> list[Push]:
@@ -34,6 +34,7 @@ def history(*steps: str) -> list[Push]:
         ("A B A<1 B<2", "B A", ""),  # --to a version that was rolled back
         ("A B A<1 B", "B A", ""),  # promoted after all
         ("A B A<1 B A<3", "A", "B"),
+        ("A B A B<2", "B A", "A"),  # an earlier push of the model stands, its last one does not
     ],
 )
 def test_what_stands_is_what_a_rollback_would_return_to_in_order(steps: str, stands: str, gone: str) -> None:
@@ -47,6 +48,24 @@ def test_the_withdrawn_push_is_the_model_s_last_one() -> None:
     pushes = history("A", "B", "B", "A<1")
     assert withdrawn(pushes, ord("B")) == pushes[2]
     assert withdrawn(pushes, ord("C")) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "undone"),
+    [
+        ("A B A<1", {2: 3}),
+        ("A B C B<2 A<1", {2: 5, 3: 4, 4: 5}),  # version 2 stood on in the rollback to it
+        ("A B A<1 B<2", {2: 3}),
+        ("A B B A<1", {2: 4, 3: 4}),
+        ("A B A B<2", {3: 4}),
+    ],
+)
+def test_a_push_is_undone_by_the_first_rollback_after_which_it_no_longer_stands(
+    steps: str, undone: dict[int, int]
+) -> None:
+    pushes = history(*steps.split())
+    found = {push.id: undone_by(pushes, push) for push in pushes}
+    assert {id_: rollback.id for id_, rollback in found.items() if rollback} == undone
 
 
 def test_pushes_are_read_oldest_first_with_their_model_and_those_that_pushed_nothing_left_out(tmp_path: Path) -> None:
