@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data.errors import UserError
 from modules.tasks import TASKS, task_class
 from pipeline.records import RunRecord
 
@@ -25,10 +26,9 @@ def report_for(record: RunRecord, root: Path) -> dict[str, Any]:
     if file.is_file():
         return filled(json.loads(file.read_bytes()), bare)
     try:
-        collect = importlib.import_module("pipeline.report.collect").collect
-    except ModuleNotFoundError:
-        return bare
-    return filled(collect(record), bare)
+        return filled(importlib.import_module("pipeline.report.collect").collect(record), bare)
+    except (ImportError, UserError, OSError, KeyError, TypeError, ValueError):
+        return bare  # an earlier version's run, or one whose artifacts are gone
 
 
 def filled(report: Mapping[str, Any], bare: Mapping[str, Any]) -> dict[str, Any]:

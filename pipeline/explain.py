@@ -1,5 +1,6 @@
 """`tfx-bert explain`: why a run's model was pushed, or was not, in words with numbers."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ def _behaviour(report: Report) -> list[str]:
     for test in failed:
         lines.append(
             f"{test['name']} ({test.get('kind', '')}): {test.get('failed')} of {test.get('cases')} cases failed"
-            f" ({test.get('failure_rate', 0):.1%}), {test.get('max_failure_rate', 0):.1%} allowed"
+            f" ({test.get('failure_rate') or 0:.1%}), {test.get('max_failure_rate') or 0:.1%} allowed"
         )
         for example in (test.get("examples") or [])[:1]:
             changed = f" -> {example['changed']!r}" if example.get("changed") else ""
@@ -95,13 +96,13 @@ def _data(report: Report) -> list[str]:
         if drift.get("exceeded"):
             lines.append(
                 f"{drift.get('feature')} drifted, {drift.get('comparison')}: {drift.get('measure')}"
-                f" {drift.get('value'):.4f}, {drift.get('threshold'):.4f} allowed ({drift.get('action')})"
+                f" {_figure(drift.get('value'))}, {_figure(drift.get('threshold'))} allowed ({drift.get('action')})"
             )
     for fault in data.get("faults") or []:
         if fault.get("exceeded"):
             lines.append(
-                f"{fault.get('fault')}: {fault.get('rows'):,} rows ({fault.get('share', 0):.2%}),"
-                f" {fault.get('max_share', 0):.2%} allowed ({fault.get('action')})"
+                f"{fault.get('fault')}: {fault.get('rows') or 0:,} rows ({fault.get('share') or 0:.2%}),"
+                f" {fault.get('max_share') or 0:.2%} allowed ({fault.get('action')})"
             )
     return lines
 
@@ -133,11 +134,18 @@ def _next_steps(record: RunRecord, report: Report) -> list[str]:
 
 
 def _threshold_step(gate: dict[str, Any]) -> str:
-    key = f"evaluation.{'max_drop' if gate.get('kind') == 'max_drop' else 'min'}.{gate['metric']}"
+    lower_bound = "min" if gate.get("slice") in (None, "overall") else "slice_min"
+    key = f"evaluation.{'max_drop' if gate.get('kind') == 'max_drop' else lower_bound}.{gate['metric']}"
     margin = margin_of(gate)
     needed = ""
     if margin is not None:
         lower = gate.get("kind") != "max_drop"
         limit = gate["bound"] + margin if lower else abs(gate["bound"]) - margin
+        # Rounded to the side on which the model passes.
+        limit = (math.floor if lower else math.ceil)(round(limit * 1e4, 6)) / 1e4
         needed = f"; this model would pass with {'at most' if lower else 'at least'} {limit:.4f}"
     return f"{key} is {abs(gate['bound']):g}{needed}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
