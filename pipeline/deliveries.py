@@ -24,6 +24,11 @@ class Deliveries:
         model = None if self._lineage is None else self._lineage.model_of(run_id)
         return None if model is None else int(model.id)
 
+    def in_production(self, run_id: str) -> bool:
+        """Whether a run's model is the one in production."""
+        model = self.model_of(run_id)
+        return model is not None and any(push.model_id == model for push in standing(self.pushes)[:1])
+
     def in_words(self, record: RunRecord) -> list[str]:
         """What became of a run's model after the run, and what is in production, one sentence each."""
         model = self.model_of(record.id)

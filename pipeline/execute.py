@@ -14,7 +14,7 @@ from modules.atomic_pusher import versions
 from modules.canary import RECORD as canary_record
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
-from modules.push_history import Push, standing
+from modules.push_history import PUSH, Push, standing
 from modules.tasks import task_from
 from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
@@ -178,7 +178,8 @@ def _complete(keeper: RecordKeeper, reader: RunReader, push: Push | None) -> Non
         record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())
         record.failures += record.canary["failures"]
     pushed = pusher.outputs["pushed_model"].custom_properties["pushed"].int_value
-    if push is not None:
+    # Where the judgement is older than a person's word, the latter counts.
+    if push is not None and (pushed or (push.kind != PUSH and reader.judged_before(push))):
         record.pushed_version, record.pushed_path = push.version, push.destination
         record.status = "pushed" if pusher.state == "done" and pushed else "current"
     else:

@@ -22,12 +22,15 @@ HEADLINES = {
 }
 
 
-def explanation(record: RunRecord, report: Report, since: Sequence[str] = ()) -> RenderableType:
+def explanation(
+    record: RunRecord, report: Report, since: Sequence[str] = (), in_production: bool = False
+) -> RenderableType:
     """All that is to be said of a run.
 
     Args:
       report: the run's, of which anything may be missing.
       since: what became of its model afterwards, a sentence each.
+      in_production: whether the model is there now, whatever the run's judgement.
     """
     verdict = report.get("verdict") or {}
     headline = HEADLINES.get(record.status, record.status).format(version=record.pushed_version)
@@ -39,7 +42,7 @@ def explanation(record: RunRecord, report: Report, since: Sequence[str] = ()) ->
     parts += _lines("data", _data(report))
     parts += _lines("served by the canary", _canary(report))
     parts += _lines("since then", since)
-    parts += _lines("what can be done", _next_steps(record, report))
+    parts += _lines("what can be done", _next_steps(record, report, in_production))
     return Group(*parts)
 
 
@@ -117,7 +120,7 @@ def _canary(report: Report) -> list[str]:
     ]
 
 
-def _next_steps(record: RunRecord, report: Report) -> list[str]:
+def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[str]:
     if record.status in ("failed", "interrupted"):
         log = [f"the whole story is in {record.log}"] if record.log else []
         return [*log, "the same command goes on where this one stopped: what is done is not done again"]
@@ -130,6 +133,8 @@ def _next_steps(record: RunRecord, report: Report) -> list[str]:
         steps.append("the limits of the behaviour tests are in their file, max_failure_rate")
     if ((report.get("serving") or {}).get("canary") or {}).get("failures") and record.blessed:
         return [*steps, "what a server may take is under canary: in the configuration; the next run tries it again"]
+    if in_production:
+        return [*steps, "the model is in production all the same; to take it out: tfx-bert rollback"]
     return [*steps, f'to push this model all the same: tfx-bert promote {record.id} --reason "..."']
 
 

@@ -53,6 +53,12 @@ class RunReader:
         """All that the pipeline ever pushed, the oldest first."""
         return pushes_of(self._store, self._pipeline)
 
+    def judged_before(self, push: Push) -> bool:
+        """Whether a push came after all that this run has made or taken from the cache to judge its model."""
+        run = self._store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, self._run_id)
+        found = [] if run is None else self._store.get_artifacts_by_context(run.id)
+        return all(artifact.id < push.id for artifact in found if artifact.type == "ModelBlessing")
+
     def withdrawal(self, model_id: int) -> list[str]:
         """A sentence on the rollback that took a model out of production, if one did."""
         told = withdrawal_in_words(self._store, self.pushes(), model_id)

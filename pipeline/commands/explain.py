@@ -26,5 +26,6 @@ def explain(run_id: str | None, config: str | None) -> None:
         there = ", ".join(record.id for record, _ in found[:10])
         raise UserError(f"no run {run_id!r}; there are {there}" if there else "no runs yet: tfx-bert run reviews")
     record, root = chosen
-    since = Deliveries(metadata_path_of(record, root), record.config).in_words(record)
-    new_console().print(explanation(record, report_for(record, root), since))
+    deliveries = Deliveries(metadata_path_of(record, root), record.config)
+    since, stands = deliveries.in_words(record), deliveries.in_production(record.id)
+    new_console().print(explanation(record, report_for(record, root), since, stands))

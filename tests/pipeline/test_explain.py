@@ -73,6 +73,14 @@ def test_a_refused_model_is_told_with_each_gate_its_margin_the_worst_slices_and_
     ]
 
 
+def test_of_a_refused_model_that_is_in_production_all_the_same_the_way_out_is_told() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(explanation(record(), report_of(record()), in_production=True))
+    text = console.file.getvalue()
+    assert "the model is in production all the same; to take it out: tfx-bert rollback" in text
+    assert "tfx-bert promote" not in text
+
+
 def test_a_loss_against_production_is_told_with_what_production_has() -> None:
     lost = (
         "pr_auc (overall) changed by -0.0312 against the model in production; at least -0.0100 is asked, 0.0212 short"
@@ -260,6 +268,8 @@ def test_promotions_and_rollbacks_are_told_of_the_run_whose_model_it_was(deliver
         f"version {promoted} was rolled back by bob: it is",
         f"in production now: version {back} (model 2 of run r1)",
     ]
+    assert not deliveries.in_production("r2")
+    assert deliveries.in_production("r1")
     of_first = deliveries.in_words(record(id="r1"))
     assert of_first[0].startswith(
         f"version {back} brought it back from version {promoted} (it was version {first}) on "

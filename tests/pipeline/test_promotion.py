@@ -16,6 +16,7 @@ from modules.push_history import pushes_of, standing
 from pipeline.audit import read_audits
 from pipeline.config import Config, config_class
 from pipeline.lock import only_run_in
+from pipeline.metadata_store import RunReader
 from pipeline.promotion import promote
 from pipeline.records import RecordKeeper, RunRecord
 from pipeline.rollback import rollback
@@ -114,6 +115,18 @@ def to_beat(runs: ModelStore, candidate: int) -> list[int]:
     inputs = {"candidate": [m for m in models if m.id == candidate], "model": models}
     found = LatestPushedModel().resolve_artifacts(runs.store, inputs | {"pushed_model": pushed, "withdrawn": pushed})
     return [model.id for model in found["model"]]
+
+
+def test_a_promotion_counts_until_its_model_is_judged_anew(runs: ModelStore, config: Config) -> None:
+    model = runs.run("1", "r1")
+    runs.run("2", "r2")
+    promote(config, "r1", "because", "ann")
+    reader = RunReader(runs.path, PIPELINE, "r1")
+    push = reader.pushes()[-1]
+    assert (push.kind, push.model_id) == ("promote", model)
+    assert reader.judged_before(push)
+    runs.judged(model, blessed=False, run="r1")
+    assert not reader.judged_before(push)
 
 
 def test_a_model_that_cannot_be_served_is_not_promoted_and_nothing_is_left(runs: ModelStore, config: Config) -> None:
