@@ -1,21 +1,32 @@
 """Pusher whose versions appear whole: written aside, then renamed."""
 
 import os
+import time
 from typing import Any
 
-from tfx.components.pusher import component, executor
+from tfx.components.pusher import executor
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.dsl.io import fileio
 from tfx.proto import pusher_pb2
-from tfx.types import Artifact, artifact_utils
-from tfx.types.standard_component_specs import PUSH_DESTINATION_KEY, PUSHED_MODEL_KEY
+from tfx.types import Artifact, BaseChannel, Channel, artifact_utils
+from tfx.types.component_spec import ChannelParameter
+from tfx.types.standard_artifacts import PushedModel
+from tfx.types.standard_component_specs import MODEL_BLESSING_KEY, PUSH_DESTINATION_KEY, PUSHED_MODEL_KEY, PusherSpec
 from tfx.utils import proto_utils
 
 INCOMING = ".incoming"
+WITHDRAWN_KEY = "withdrawn"
 
 
 class Executor(executor.Executor):
-    """Pushes into `.incoming`, which TF Serving ignores, and renames the finished version into place."""
+    """Pushes into `.incoming`, which TF Serving ignores, and renames the finished version into place.
+
+    A model that was withdrawn is not pushed, however good it is.
+    """
+
+    def CheckBlessing(self, input_dict: dict[str, list[Artifact]]) -> bool:
+        return not input_dict.get(WITHDRAWN_KEY) and super().CheckBlessing(input_dict)
 
     def Do(
         self,
@@ -26,9 +37,7 @@ class Executor(executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[PUSH_DESTINATION_KEY], destination)
         folder = destination.filesystem.base_directory
-        incoming = os.path.join(folder, INCOMING)
-        if fileio.exists(incoming):
-            fileio.rmtree(incoming)
+        incoming = empty_incoming(folder)
         destination.filesystem.base_directory = incoming
         aside = {**exec_properties, PUSH_DESTINATION_KEY: proto_utils.proto_to_json(destination)}
         super().Do(input_dict, output_dict, aside)
@@ -37,11 +46,11 @@ class Executor(executor.Executor):
         if pushed.get_int_custom_property("pushed"):
             written = pushed.get_string_custom_property("pushed_version")
             _copy_inner_models(self.GetModelPath(input_dict), os.path.join(incoming, written))
-            version = str(max(int(written), 1 + max(versions(folder), default=0)))
-            final = os.path.join(folder, version)
-            fileio.rename(os.path.join(incoming, written), final)
-            fileio.rmtree(incoming)
+            version = next_version(folder, int(written))
+            final = put_in_place(folder, written, version)
             self._MarkPushed(pushed, pushed_destination=final, pushed_version=version)
+            for blessing in input_dict.get(MODEL_BLESSING_KEY, []):
+                pushed.set_int_custom_property("model_id", blessing.get_int_custom_property("current_model_id"))
 
 
 def _copy_inner_models(source: str, target: str) -> None:
@@ -52,10 +61,64 @@ def _copy_inner_models(source: str, target: str) -> None:
             fileio.copy(os.path.join(source, inner), os.path.join(target, inner), overwrite=True)
 
 
-class AtomicPusher(component.Pusher):
+class AtomicPusherSpec(PusherSpec):
+    """TFX's, with the push that was withdrawn, if the candidate's was."""
+
+    INPUTS = {**PusherSpec.INPUTS, WITHDRAWN_KEY: ChannelParameter(type=PushedModel, optional=True)}
+
+
+class AtomicPusher(BaseComponent):
     """TFX's Pusher with the executor above."""
 
+    SPEC_CLASS = AtomicPusherSpec
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        *,
+        model_blessing: BaseChannel,
+        infra_blessing: BaseChannel,
+        withdrawn: BaseChannel,
+        push_destination: pusher_pb2.PushDestination,
+    ):
+        """
+        Args:
+          model_blessing: ModelBlessing, whether the model is good enough.
+          infra_blessing: InfraBlessing, whether it can be served; with the copy of it that is pushed.
+          withdrawn: PushedModel, empty unless a rollback took the model out of production.
+        """
+        super().__init__(
+            AtomicPusherSpec(
+                model_blessing=model_blessing,
+                infra_blessing=infra_blessing,
+                withdrawn=withdrawn,
+                push_destination=push_destination,
+                custom_config="null",
+                pushed_model=Channel(type=PushedModel),
+            )
+        )
+
+
+def empty_incoming(folder: str) -> str:
+    """Where a version is written before it is put in place: without what a push that died has left there."""
+    incoming = os.path.join(folder, INCOMING)
+    if fileio.exists(incoming):
+        fileio.rmtree(incoming)
+    return incoming
+
+
+def next_version(folder: str, least: int | None = None) -> str:
+    """The time, or the first number that is greater than those in a model_base_path."""
+    least = int(time.time()) if least is None else least
+    return str(max(least, 1 + max(versions(folder), default=0)))
+
+
+def put_in_place(folder: str, written: str, version: str) -> str:
+    """Makes `.incoming/WRITTEN` a version, in one rename; returns its folder."""
+    final = os.path.join(folder, version)
+    fileio.rename(os.path.join(folder, INCOMING, written), final)
+    fileio.rmtree(os.path.join(folder, INCOMING))
+    return final
 
 
 def versions(folder: str) -> list[int]:

@@ -20,7 +20,7 @@ from tfx.utils import io_utils, path_utils
 from modules.raw_examples import serialized_examples, text_columns
 from modules.tasks import task_from
 from modules.tasks.task import Task
-from serving.canary import Limits, Traffic, probe
+from serving.canary import Findings, Limits, Traffic, probe
 from serving.server.tensors import to_proto
 from serving.server.warmup import WARMUP_FILE, write_warmup
 
@@ -52,17 +52,23 @@ def Canary(
     folder = Path(blessing.uri)
     record: dict[str, Any] = {"failures": [NOT_TRIED]}
     if model_blessing.get_int_custom_property("blessed") == 1:
-        traffic = _traffic(Path(artifact_utils.get_split_uri([examples], "eval")), task_from(json.loads(task)))
         version = Path(path_utils.stamped_model_path(str(folder)))
         io_utils.copy_dir(path_utils.serving_model_path(model.uri), str(version))
-        write_warmup(version / WARMUP_FILE, _warmup(traffic, task_from(json.loads(task)).inputs))
-        record = asdict(probe(version, traffic, Limits(**json.loads(limits))))
+        split = Path(artifact_utils.get_split_uri([examples], "eval"))
+        record = asdict(try_serving(version, split, task_from(json.loads(task)), Limits(**json.loads(limits))))
     blessed = not record["failures"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     (folder / ("INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED")).touch()
     blessing.set_int_custom_property("blessed", int(blessed))
     blessing.set_int_custom_property("has_model", int(blessed))
+
+
+def try_serving(version: Path, split: Path, task: Task, limits: Limits) -> Findings:
+    """Gives a model its warm-up requests, made of a split of raw examples, serves it and asks it."""
+    traffic = _traffic(split, task)
+    write_warmup(version / WARMUP_FILE, _warmup(traffic, task.inputs))
+    return probe(version, traffic, limits)
 
 
 def _traffic(split: Path, task: Task) -> Traffic:

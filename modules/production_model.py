@@ -5,34 +5,55 @@ from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
-from tfx.components.evaluator import constants
 from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.dsl.io import fileio
 from tfx.types import Artifact
 from tfx.utils import path_utils
+
+from modules.push_history import read_pushes, standing, withdrawn
 
 # Of a model's task, what must be the same: else the outputs of the two models mean different things.
 COMPARED = ("task", "labels", "columns")
 
 
-class LatestBlessedModel(ResolverStrategy):
-    """Resolves the most recently blessed model of the candidate's task and labels, other than the candidate itself.
+class LatestPushedModel(ResolverStrategy):
+    """Resolves the model in production: that of the last push that no rollback has gone back over.
 
-    TFX's LatestBlessedModelStrategy would, on a run in which nothing changed, find the candidate's own blessing of the
-    run before: the candidate would be judged against itself, and Evaluator and Pusher never be cached.
+    The candidate itself is passed over, and so are models of another task or other labels: what counts then is the
+    push before. On a run in which nothing changed, the candidate is what the run before has pushed; it would be judged
+    against itself, and Evaluator and Pusher never be cached.
+
+    A candidate that a rollback took out of production comes out under `withdrawn`, for the Pusher to leave it alone.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]]:
-        """Picks from `model` and `model_blessing`, leaving out `candidate`; empty lists where there is none yet."""
-        candidates = {artifact.id for artifact in input_dict["candidate"]}
-        models = {artifact.id: artifact for artifact in input_dict["model"] if artifact.id not in candidates}
-        for blessing in sorted(input_dict["model_blessing"], key=lambda artifact: artifact.id, reverse=True):
-            blessed = blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
-            model = models.get(blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY))
-            if blessed and model is not None and all(is_comparable(model, c) for c in input_dict["candidate"]):
-                return {"candidate": input_dict["candidate"], "model": [model], "model_blessing": [blessing]}
-        return {"candidate": input_dict["candidate"], "model": [], "model_blessing": []}
+        """Picks from `model` and `pushed_model`, leaving out `candidate`; empty lists where there is none yet.
+
+        `pushed_model` and `withdrawn` are both given all PushedModel artifacts.
+        """
+        candidates = input_dict["candidate"]
+        pushed = {artifact.id: artifact for artifact in input_dict["pushed_model"]}
+        models = {artifact.id: artifact for artifact in input_dict["model"]}
+        pushes = read_pushes(store, [artifact.mlmd_artifact for artifact in pushed.values()])
+        back = [withdrawn(pushes, candidate.id) for candidate in candidates]
+        resolved: dict[str, list[Artifact]] = {
+            "candidate": candidates,
+            "model": [],
+            "pushed_model": [],
+            "withdrawn": [pushed[push.id] for push in back if push is not None],
+        }
+        for push in standing(pushes):
+            model = models.get(push.model_id)
+            if model is not None and all(_can_be_beaten(model, by=candidate) for candidate in candidates):
+                return {**resolved, "model": [model], "pushed_model": [pushed[push.id]]}
+        return resolved
+
+
+def _can_be_beaten(model: Artifact, by: Artifact) -> bool:
+    there = fileio.exists(path_utils.serving_model_path(model.uri))
+    return bool(model.id != by.id and there and is_comparable(model, by))
 
 
 def is_comparable(model: Artifact, candidate: Artifact) -> bool:

@@ -11,15 +11,33 @@ from pipeline.commands.compare import compare
 from pipeline.commands.data import data
 from pipeline.commands.eda import eda
 from pipeline.commands.encoder import encoder
+from pipeline.commands.explain import explain
 from pipeline.commands.init import init
 from pipeline.commands.predict import predict
+from pipeline.commands.promote import promote
 from pipeline.commands.report import report
+from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
 from pipeline.commands.serve import serve
 
-COMMANDS = (run, eda, init, predict, serve, runs, report, compare, schema, data, encoder)
+COMMANDS = (
+    run,
+    eda,
+    init,
+    predict,
+    serve,
+    runs,
+    report,
+    compare,
+    explain,
+    promote,
+    rollback,
+    schema,
+    data,
+    encoder,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -16,12 +16,14 @@ from modules.behaviour_tests import RECORD as behaviour_record
 from modules.canary import RECORD as canary_record
 from modules.devices import grow_memory
 from modules.encoder import vocabulary
+from modules.push_history import PUSH, Push, standing
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from modules.text_records import read_anomalies
 from modules.trainer import RECORD
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline import engines, results
+from pipeline.audit_writer import settle
 from pipeline.behaviour import failures_in_words, suite_of
 from pipeline.config import Config
 from pipeline.eval_config import BASELINE, build_eval_config
@@ -55,7 +57,7 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
         view.note(f"the model is not the newest version in {config.push_folder}: pushing it again, from the cache")
         reader = _run(pipeline, config, engine, f"{run_id}-push", [keeper, view], uncached=["Pusher"])
     if reader:
-        _complete(keeper, reader)
+        _complete(keeper, reader, _in_production(reader, config))
 
 
 def look(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: RunView) -> None:
@@ -76,6 +78,7 @@ def look(config: Config, staged: Staged, encoder: str, engine: str, keeper: Reco
 def _prepared(config: Config, staged: Staged, encoder: str, *, data_only: bool = False) -> Pipeline:
     grow_memory()
     config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
+    settle(config.metadata_path)
     return assemble(config, staged, encoder, data_only=data_only)
 
 
@@ -222,11 +225,20 @@ def _pushed_is_stale(reader: RunReader, config: Config) -> bool:
     artifact = pusher.outputs.get("pushed_model")
     if pusher.state != "cached" or artifact is None or not artifact.custom_properties["pushed"].int_value:
         return False
+    return _in_production(reader, config) is None
+
+
+def _in_production(reader: RunReader, config: Config) -> Push | None:
+    """The push that has brought this run's model into production, if that is where it is."""
     newest = max(versions(str(config.push_folder)), default=0)
-    return artifact.custom_properties["pushed_version"].string_value != str(newest)
+    model = reader.node("Trainer").outputs["model"]
+    for push in standing(reader.pushes())[:1]:
+        if push.model_id == model.id and push.version == str(newest):
+            return push
+    return None
 
 
-def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
+def _complete(keeper: RecordKeeper, reader: RunReader, push: Push | None) -> None:
     record = keeper.record
     trainer, evaluator, canary, pusher = (reader.node(name) for name in ("Trainer", "Evaluator", "Canary", "Pusher"))
     training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
@@ -247,11 +259,12 @@ def _complete(keeper: RecordKeeper, reader: RunReader) -> None:
     if tests.custom_properties[BLESSED].int_value == 1:
         record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())
         record.failures += record.canary["failures"]
-    pushed = pusher.outputs["pushed_model"].custom_properties
-    if pushed["pushed"].int_value:
-        record.pushed_version = pushed["pushed_version"].string_value
-        record.pushed_path = pushed["pushed_destination"].string_value
-        record.status = "pushed" if pusher.state == "done" else "current"
+    pushed = pusher.outputs["pushed_model"].custom_properties["pushed"].int_value
+    # Where the judgement is older than a person's word, the latter counts.
+    if push is not None and (pushed or (push.kind != PUSH and reader.judged_before(push))):
+        record.pushed_version, record.pushed_path = push.version, push.destination
+        record.status = "pushed" if pusher.state == "done" and pushed else "current"
     else:
         record.status = "rejected"
+        record.failures += reader.withdrawal(trainer.outputs["model"].id)
     keeper.save()

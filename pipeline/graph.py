@@ -24,7 +24,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.example_gen_pb2 import Input
 from tfx.proto.pusher_pb2 import PushDestination
 from tfx.types import Channel
-from tfx.types.standard_artifacts import Model, ModelBlessing
+from tfx.types.standard_artifacts import Model, PushedModel
 
 from modules.atomic_pusher import AtomicPusher
 from modules.behaviour_tests import BehaviourTests
@@ -32,7 +32,7 @@ from modules.canary import Canary
 from modules.data_gate import DataGate
 from modules.eval_predictions import EvalPredictions
 from modules.last_statistics import LastPassedStatistics
-from modules.production_model import LatestBlessedModel
+from modules.production_model import LatestPushedModel
 from modules.sliced_evaluator import SlicedEvaluator
 from modules.text_artifacts import ExampleTextStatistics
 from modules.text_statistics_gen import TextStatisticsGen
@@ -189,13 +189,14 @@ def create_pipeline(
         custom_config=dict(trainer),
     )
     model = trainer_component.outputs["model"]
-    # The model to beat.
+    # The model to beat; and whether this one was rolled back.
     production = Resolver(
-        strategy_class=LatestBlessedModel,
+        strategy_class=LatestPushedModel,
         candidate=model,
         model=Channel(type=Model),
-        model_blessing=Channel(type=ModelBlessing),
-    ).with_id("LatestBlessedModel")
+        pushed_model=Channel(type=PushedModel),
+        withdrawn=Channel(type=PushedModel),
+    ).with_id("LatestPushedModel")
     # Asks the model every row of the eval split, which training never saw: for the report.
     eval_predictions = EvalPredictions(model=model, examples=examples, task=task)
     # Judges the model on the eval split by slices and against the model to beat.
@@ -225,6 +226,7 @@ def create_pipeline(
     pusher = AtomicPusher(
         model_blessing=behaviour_tests.outputs["blessing"],
         infra_blessing=canary_component.outputs["blessing"],
+        withdrawn=production.outputs["withdrawn"],
         push_destination=PushDestination(filesystem=PushDestination.Filesystem(base_directory=push_folder)),
     ).with_id("Pusher")
     return assemble(

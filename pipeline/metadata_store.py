@@ -8,6 +8,9 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from tfx.dsl.compiler import constants
 
+from modules.push_history import Push, pushes_of
+from pipeline.audit import withdrawal_in_words
+
 _STATES = {
     mlmd_pb2.Execution.COMPLETE: "done",
     mlmd_pb2.Execution.CACHED: "cached",
@@ -58,6 +61,21 @@ class RunReader:
         latest = max(executions, key=lambda execution: execution.id)
         outputs, inputs = self._artifacts(latest.id, _OUTPUT), self._artifacts(latest.id, _INPUT)
         return NodeResult(_STATES.get(latest.last_known_state, "failed"), outputs, inputs, latest)
+
+    def pushes(self) -> list[Push]:
+        """All that the pipeline ever pushed, the oldest first."""
+        return pushes_of(self._store, self._pipeline)
+
+    def judged_before(self, push: Push) -> bool:
+        """Whether a push came after all that this run has made or taken from the cache to judge its model."""
+        run = self._store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, self._run_id)
+        found = [] if run is None else self._store.get_artifacts_by_context(run.id)
+        return all(artifact.id < push.id for artifact in found if artifact.type == "ModelBlessing")
+
+    def withdrawal(self, model_id: int) -> list[str]:
+        """A sentence on the rollback that took a model out of production, if one did."""
+        told = withdrawal_in_words(self._store, self.pushes(), model_id)
+        return [] if told is None else [told]
 
     def _artifacts(self, execution_id: int, kinds: Collection[mlmd_pb2.Event.Type]) -> dict[str, mlmd_pb2.Artifact]:
         events = [event for event in self._store.get_events_by_execution_ids([execution_id]) if event.type in kinds]

@@ -239,9 +239,7 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
     elif record.status == "current":
         console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
     else:
-        why = "the canary refused it" if record.blessed else "the model is not good enough"
-        if record.blessed and record.behaviour and not record.behaviour["passed"]:
-            why = "the behaviour tests failed"
+        why = _why_not_pushed(record)
         console.print(f"[bold red]not pushed[/]: {why}")
         for failure in record.failures:
             console.print(f"  {escape(failure)}")
@@ -251,6 +249,15 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
             console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
         if record.behaviour and not record.behaviour["passed"]:
             console.print(f"  (limits: max_failure_rate of each test of behaviour.tests, {record.behaviour['suite']})")
+        console.print(f"  more: tfx-bert explain {record.id}")
+
+
+def _why_not_pushed(record: RunRecord) -> str:
+    if not record.blessed:
+        return "the model is not good enough"
+    if record.behaviour and not record.behaviour["passed"]:
+        return "the behaviour tests failed"
+    return "the canary refused it" if record.canary.get("failures") else "it was rolled back"
 
 
 def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:

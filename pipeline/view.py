@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -149,8 +149,8 @@ def mistakes_table(record: RunRecord) -> RenderableType:
     return Group("most frequent mistakes", table)
 
 
-def runs_table(records: Sequence[RunRecord]) -> Table:
-    """One line a run, newest first."""
+def runs_table(records: Sequence[RunRecord], versions: Mapping[str, str] | None = None) -> Table:
+    """One line a run, newest first; `versions` by run id, where there is more to say of them than their number."""
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "quality", "version"):
         left = heading in ("run", "config", "status", "quality")
@@ -164,7 +164,7 @@ def runs_table(records: Sequence[RunRecord]) -> Table:
             f"{r.fit_seconds:.0f}",
             f"{r.peak_mib:,}",
             "  ".join(f"{n} {_number(r.metrics[n])}" for n in _metric_names(r)[:2] if r.metrics.get(n) is not None),
-            r.pushed_version or "",
+            (versions or {}).get(r.id) or r.pushed_version or "",
         )
     return table
 

@@ -19,6 +19,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     With RUN_ID, or for the newest run, also its components and metrics.
     """
     from pipeline.behaviour import behaviour_table
+    from pipeline.deliveries import versions_of
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
     from pipeline.view import components_table, metrics_table, runs_table
@@ -38,7 +39,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     chosen = next((r for r in records if run_id in (None, r.id)), None)
     if chosen is None:
         raise UserError(f"no run {run_id!r}; there are {', '.join(r.id for r in records[:10])}")
-    console.print(runs_table(records))
+    console.print(runs_table(records, versions_of(artifact_roots(config))))
     console.print()
     console.print(components_table(chosen))
     if chosen.metrics:
@@ -49,3 +50,4 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
         console.print(f"pushed to {chosen.pushed_path}")
     for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
         console.print(f"  {escape(line)}")
+    console.print(f"why, and what can be done: tfx-bert explain {chosen.id}")

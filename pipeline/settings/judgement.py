@@ -12,7 +12,7 @@ class EvaluationConfig(Section):
 
     min: dict[str, Share] = Field({}, description="lower bounds by metric, beside those of the task")
     max_drop: dict[str, Share] = Field(
-        {}, description="by metric, the most it may lose against the blessed model in production"
+        {}, description="by metric, the most it may lose against the model in production"
     )
     length_buckets: tuple[int, ...] = Field(
         (10, 20, 30), description="in words: the first word count of each next slice"

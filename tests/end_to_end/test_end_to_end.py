@@ -307,6 +307,37 @@ def test_a_run_killed_inside_the_trainer_goes_on_and_repeats_nothing_finished(ho
     assert _ran(house.states()) == {"Trainer", "Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
+def test_a_model_that_was_rolled_back_stays_back_until_it_is_promoted(house: House, first_run) -> None:
+    changed = ["run", "tiny.yaml", "--set", "preprocessing.max_seq_length=32"]
+    bad = house.runs()[0]
+    assert bad["status"] == "pushed"
+    assert house.tfx_bert("rollback", "--reason", "wrong on mondays", "--by", "ann").returncode == 0
+    back = max(house.serving.iterdir(), key=lambda path: int(path.name))
+    assert int(back.name) > int(bad["pushed_version"])
+
+    again = house.tfx_bert(*changed)
+    assert again.returncode == 2, again.stdout + again.stderr
+    told = f"version {bad['pushed_version']}, this model, was rolled back on "
+    assert told in again.stdout
+    assert "by ann: wrong on mondays" in again.stdout
+    assert _ran(house.states()) == {"Pusher"}
+    assert max(house.serving.iterdir(), key=lambda path: int(path.name)) == back
+
+    run_id = house.runs()[0]["id"]
+    explained = house.tfx_bert("explain")
+    assert f'tfx-bert promote {run_id} --reason "..."' in explained.stdout
+    promoted = house.tfx_bert("promote", run_id, "--reason", "mondays do not matter", "--by", "bob")
+    assert promoted.returncode == 0, promoted.stderr
+    after = house.tfx_bert(*changed)
+    assert after.returncode == 0, after.stdout + after.stderr
+    assert _ran(house.states()) == set()
+    run = house.runs()[0]
+    assert (run["status"], run["pushed_version"]) == ("current", max(p.name for p in house.serving.iterdir()))
+    shown = house.tfx_bert("runs").stdout
+    assert f"{bad['pushed_version']} (rolled back)" in shown
+    assert f"{run['pushed_version']} (promoted)" in shown
+
+
 def _wait_until_running(house: House, component: str, process: subprocess.Popen[bytes]) -> None:
     """Waits for a component of the newest run, by its record: asking `tfx-bert runs` each time would be slow."""
     for _ in range(1200):

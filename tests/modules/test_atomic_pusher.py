@@ -41,13 +41,14 @@ def push(tmp_path: Path, folder: Path) -> Push:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def run(blessed: bool = True) -> Artifact:
+    def run(blessed: bool = True, **more: list[Artifact]) -> Artifact:
         blessing, pushed = ModelBlessing(), PushedModel()
         blessing.set_int_custom_property("blessed", int(blessed))
+        blessing.set_int_custom_property("current_model_id", 14)
         pushed.uri = str(tmp_path / "pushed")
         destination = PushDestination(filesystem=PushDestination.Filesystem(base_directory=str(folder)))
         settings = {"push_destination": proto_utils.proto_to_json(destination), "custom_config": "null"}
-        Executor().Do({"model": [model], "model_blessing": [blessing]}, {"pushed_model": [pushed]}, settings)
+        Executor().Do({"model": [model], "model_blessing": [blessing], **more}, {"pushed_model": [pushed]}, settings)
         return pushed
 
     return run
@@ -138,6 +139,18 @@ def test_an_unblessed_model_leaves_the_pushed_ones_as_they_are(push: Push, folde
     before = visible(folder)
     push(blessed=False)
     assert os.listdir(folder) == before
+
+
+def test_a_model_that_was_rolled_back_is_not_pushed_however_good_it_is(push: Push, folder: Path) -> None:
+    pushed = push(withdrawn=[PushedModel()])
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not folder.parent.exists()
+    assert push(withdrawn=[]).get_int_custom_property("pushed") == 1
+
+
+def test_the_artifact_names_the_model_that_was_pushed(push: Push) -> None:
+    assert push().get_int_custom_property("model_id") == 14
+    assert not push(blessed=False).has_custom_property("model_id")
 
 
 def test_a_version_is_always_greater_than_those_that_are_there(push: Push, folder: Path) -> None:

@@ -1,0 +1,106 @@
+"""Writing audit records into ML Metadata, so that they are there when, and only when, the push took place."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import execution_publish_utils as publish
+from tfx.orchestration.portable.mlmd import artifact_lib, context_lib, execution_lib
+from tfx.types import Artifact
+from tfx.types.artifact import ArtifactState
+
+from pipeline.audit import EXECUTION_TYPES, NODES, Audit
+
+PUSHED_MODEL_KEY = "pushed_model"
+Outputs = dict[str, list[Artifact]]
+
+
+@contextmanager
+def audited(
+    metadata_path: Path,
+    pipeline: str,
+    audit: Audit,
+    *,
+    root: Path,
+    inputs: Mapping[str, Sequence[int]],
+    outputs: Mapping[str, Artifact],
+) -> Iterator[None]:
+    """Wraps a push: its execution and artifacts are pending inside, complete after it, failed where it raised.
+
+    Where the process is killed inside, `settle` finds out which of the two it is.
+
+    Args:
+      metadata_path: ML Metadata's SQLite file.
+      root: of the artifacts; each output's uri is ROOT/NODE/KEY/EXECUTION.
+      inputs: ids of artifacts by key.
+      outputs: artifacts by key, `pushed_model` with the properties that it will have.
+    """
+    with _opened(metadata_path) as handle:
+        contexts = [
+            context_lib.register_context_if_not_exists(handle, kind, name)
+            for kind, name in (
+                (constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline),
+                (constants.NODE_CONTEXT_TYPE_NAME, f"{pipeline}.{NODES[audit.kind]}"),
+            )
+        ]
+        given = {key: artifact_lib.get_artifacts_by_ids(handle, list(ids)) for key, ids in inputs.items() if ids}
+        execution = publish.register_execution(handle, _type(audit), contexts, given, audit.properties())
+        for key, artifact in outputs.items():
+            artifact.uri = str(root / NODES[audit.kind] / key / str(execution.id))
+        made: Outputs = {key: [artifact] for key, artifact in outputs.items()}
+        execution_lib.register_output_artifacts(handle, execution.id, made)
+        try:
+            yield
+        except BaseException:
+            _settle(handle, execution.id)
+            raise
+        publish.publish_succeeded_execution(handle, execution.id, contexts, made)
+
+
+def settle(metadata_path: Path) -> None:
+    """Completes or gives up what a killed promotion or rollback has left pending: its version is there, or it is not.
+
+    To be called with the artifact root's lock held, when nobody is at work.
+    """
+    if not metadata_path.is_file():
+        return
+    with _opened(metadata_path) as handle:
+        for name in EXECUTION_TYPES.values():
+            for execution in handle.store.get_executions_by_type(name):
+                if execution.last_known_state == metadata_store_pb2.Execution.RUNNING:
+                    _settle(handle, execution.id)
+
+
+def _settle(handle: metadata.Metadata, execution_id: int) -> None:
+    outputs: Outputs = execution_lib.get_pending_output_artifacts(handle, execution_id)
+    pushed = outputs.get(PUSHED_MODEL_KEY, [])
+    if pushed and all(Path(a.get_string_custom_property("pushed_destination")).is_dir() for a in pushed):
+        contexts = handle.store.get_contexts_by_execution(execution_id)
+        publish.publish_succeeded_execution(handle, execution_id, contexts, outputs)
+    else:
+        _give_up(handle, execution_id, outputs)
+
+
+def _give_up(handle: metadata.Metadata, execution_id: int, outputs: Outputs) -> None:
+    contexts = handle.store.get_contexts_by_execution(execution_id)
+    publish.publish_failed_execution(handle, contexts, execution_id)
+    for artifacts in outputs.values():
+        for artifact in artifacts:
+            shutil.rmtree(artifact.uri, ignore_errors=True)
+    artifact_lib.update_artifacts(handle, outputs, ArtifactState.ABANDONED)
+
+
+def _type(audit: Audit) -> metadata_store_pb2.ExecutionType:
+    made = metadata_store_pb2.ExecutionType(name=EXECUTION_TYPES[audit.kind])
+    for name, value in audit.properties().items():
+        made.properties[name] = metadata_store_pb2.INT if isinstance(value, int) else metadata_store_pb2.STRING
+    return made
+
+
+def _opened(metadata_path: Path) -> Any:
+    return metadata.Metadata(metadata.sqlite_metadata_connection_config(str(metadata_path)))
