@@ -1,5 +1,6 @@
-"""Reading ML Metadata: what became of a node in a run, and what it wrote."""
+"""ML Metadata: what became of a node in a run, what it wrote, and remarks on a run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,3 +55,14 @@ class RunReader:
         ]
         artifacts = {a.id: a for a in self._store.get_artifacts_by_id([event.artifact_id for event in events])}
         return {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
+
+
+def describe_run(metadata_path: Path, run_id: str, properties: Mapping[str, str]) -> None:
+    """Adds custom properties to a pipeline run's context, if it has one."""
+    store = mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(metadata_path)))
+    run = store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
+    if run is None:
+        return
+    for name, value in properties.items():
+        run.custom_properties[name].string_value = value
+    store.put_contexts([run])

@@ -5,7 +5,7 @@ import gc
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
-from pipeline.view import RunView, export_in_words, metrics_table, mistakes_table
+from pipeline.tracking import check_tracker
+from pipeline.tracking.tracked import tracked
+from pipeline.view import RunView, export_in_words, logs_in_words, metrics_table, mistakes_table
 from pipeline.view import console as new_console
-from pipeline.watch import ComponentFailed
+from pipeline.watch import ComponentFailed, Listener
 
 COMPONENTS = (
     "CsvExampleGen",
@@ -61,13 +63,14 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
       RunFailed: a component failed for another reason.
     """
     started = time.time() if started is None else started
+    check_tracker(config.tracking)
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
         staged = _stage(config, console)
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
-        record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
+        record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
         task = config.make_task(staged.labels)
         record.rows, record.task = dict(staged.rows), task.spec()
         if verbose:
@@ -77,11 +80,14 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
             record.log = str(log)
             stack.enter_context(noise_to(log))
         keeper = RecordKeeper(record, config.artifact_root)
-        _execute(config, staged, encoder, engine, keeper, console)
-        if record.status != "running":
-            _show_verdict(console, record, config.push_folder)
-        if record.pushed_path:
-            _show_answers(console, task, staged, Path(record.pushed_path))
+        with tracked(config, staged, task, keeper, console) as listeners:
+            _execute(config, staged, encoder, engine, keeper, console, listeners)
+            if record.status != "running":
+                _show_verdict(console, record, config.push_folder)
+            if record.pushed_path:
+                _show_answers(console, task, staged, Path(record.pushed_path))
+        for line in logs_in_words(record):
+            console.print(escape(line), style="dim")
     return record
 
 
@@ -104,14 +110,22 @@ def _rare_labels(staged: Staged) -> list[str]:
     return [f"{label!r} ({rows:,})" for label, rows in total.items() if rows <= RARE_ROWS]
 
 
-def _execute(config: Config, staged: Staged, encoder: Any, engine: str, keeper: RecordKeeper, console: Console) -> None:
+def _execute(
+    config: Config,
+    staged: Staged,
+    encoder: Any,
+    engine: str,
+    keeper: RecordKeeper,
+    console: Console,
+    listeners: Sequence[Listener],
+) -> None:
     record = keeper.record
     try:
         with console.status("loading TensorFlow and TFX"):
             execute = _load_tfx()
             handle = encoder.result()
         with RunView(console, COMPONENTS) as view, _TrainingProgress(view):
-            execute(config, staged, handle, engine, keeper, view)
+            execute(config, staged, handle, engine, keeper, view, listeners)
     except ComponentFailed as failure:
         record.error = _essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
