@@ -23,7 +23,7 @@ class RunRecord:
     interrupted. seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer
     was cached. task: its spec. metrics: overall on the eval split; slices: by slice and by class. confusion: the most
     frequent mistakes, where the task has classes. export: how the exported model compares with the trained one. canary:
-    serving.canary.Findings. training_logs: TensorBoard's folder. tracking: where a tracker has the run, and its first fault.
+    serving.canary.Findings. training_logs: TensorBoard's folder. tracking: where a tracker has the run.
     peak_mib: of the process and its children together.
     """
 

@@ -12,7 +12,7 @@ _DIGITS = 4
 
 
 def read_curves(evaluation_uri: str) -> dict[str, Rows]:
-    """By title, a row a point with x, y and the threshold; empty where the evaluation counts no decisions by threshold.
+    """By name, a row a point with x, y and the threshold; empty where the evaluation counts no decisions by threshold.
 
     Points that are equal in four digits are one.
     """
@@ -31,8 +31,8 @@ def _curves(matrices: Any) -> dict[str, Rows]:
         roc.append((_share(found.false_positives, found.true_negatives), recall, found.threshold))
         precision_recall.append((recall, _share(found.true_positives, found.false_positives), found.threshold))
     return {
-        "ROC": Rows(["false positive rate", "true positive rate", "threshold"], _distinct(roc)),
-        "precision over recall": Rows(["recall", "precision", "threshold"], _distinct(precision_recall)),
+        "roc": Rows(["false positive rate", "true positive rate", "threshold"], _distinct(roc)),
+        "precision_recall": Rows(["recall", "precision", "threshold"], _distinct(precision_recall)),
     }
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PROGRESS, STEPS = "tfx_bert.progress", "tfx_bert.steps"
 INTERRUPTED, FAILED = 255, 1
+# A tracker may still be looking for its server when a short run is over.
+STARTING_SECONDS = 30.0
 
 
 @contextmanager
@@ -36,8 +38,8 @@ def tracked(
 ) -> Iterator[list[Listener]]:
     """Tracks the run inside, where a tracker is configured: gives the listeners of its components.
 
-    Nothing is begun before the first component starts. At the end the run waits for uploads, but no longer than
-    `tracking.upload_seconds`.
+    Nothing is begun before the first component starts. At the end the run waits for the tracker, but not much longer
+    than `tracking.upload_seconds`.
     """
 
     def say(line: str) -> None:
@@ -78,6 +80,8 @@ class TrackedRun:
         if not self._begun:
             self._begun = True
             self._guarded.later(self._begin, vital=True)
+            if self._config.tracking.table_rows:
+                self._guarded.later(self._show_data)
         if report.id in self._ended and report.state in ("running", "cached"):
             return
         told = ComponentReport(**asdict(report))  # its memory is still being measured
@@ -92,7 +96,7 @@ class TrackedRun:
 
     def _begin(self) -> None:
         config, record = self._config, self._keeper.record
-        staged, rows = self._staged, config.tracking.table_rows
+        staged = self._staged
         facts = RunFacts(
             id=record.id,
             pipeline=config.name,
@@ -101,10 +105,12 @@ class TrackedRun:
             folder=config.tracking_folder / record.id,
             settings=record.settings,
             data={**staged.rows, "labels": staged.label_counts, "fingerprint": staged.fingerprint},
-            sample=data_sample(self._task, staged, rows) if rows else None,
         )
         self._tracker.begin(facts)
         self._note_whereabouts()
+
+    def _show_data(self) -> None:
+        self._tracker.data_shown(data_sample(self._task, self._staged, self._config.tracking.table_rows))
 
     def _note_whereabouts(self) -> None:
         found: dict[str, Any] = {"tracker": self._config.tracking.tracker}
@@ -135,7 +141,7 @@ class TrackedRun:
             interrupted = error is not None and not isinstance(error, Exception)
             code = 0 if error is None else INTERRUPTED if interrupted else FAILED
             self._guarded.later(lambda: self._tracker.end(code))
-        self._guarded.close(self._config.tracking.upload_seconds, self._tracker.abandon)
+        self._guarded.close(STARTING_SECONDS + self._config.tracking.upload_seconds, self._tracker.abandon)
         if self._begun:
             self._note_whereabouts()
             self._guarded.now(self._keeper.save)

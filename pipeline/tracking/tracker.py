@@ -25,7 +25,7 @@ class RunFacts:
     """A pipeline run as it begins.
 
     `folder` is the tracker's own for this run, not made yet. `settings` are the configuration but for `tracking`.
-    `data` is about the rows: source, fingerprint, how many by split and label. `sample` are some of them.
+    `data` is about the rows: fingerprint, how many by split and label.
     """
 
     id: str
@@ -35,7 +35,6 @@ class RunFacts:
     folder: Path
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
-    sample: Rows | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Training:
 class Evaluation:
     """What became of the candidate on the eval split.
 
-    `metrics` overall, `slices` and `confusion` are as in the run's record, `curves` by title with x and y first;
+    `metrics` overall, `slices` and `confusion` are as in the run's record, `curves` by name with x and y first;
     `predictions` are some rows with truth and answer.
     """
 
@@ -100,6 +99,10 @@ class Tracker(ABC):
     @abstractmethod
     def begin(self, run: RunFacts) -> None:
         """The first component starts."""
+
+    @abstractmethod
+    def data_shown(self, sample: Rows) -> None:
+        """Some rows of the data."""
 
     @abstractmethod
     def component_changed(self, report: ComponentReport) -> None:

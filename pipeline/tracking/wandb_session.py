@@ -15,7 +15,7 @@ import wandb
 
 from pipeline.tracking.tracker import Whereabouts
 
-INIT_SECONDS = 20.0
+INIT_SECONDS = 10.0
 SERVICE = "wandb-core"
 # Nothing of the machine, the user or the code around: a run's page has what the pipeline tells, and that is all.
 PRIVACY = {
@@ -55,7 +55,7 @@ class Session:
     ):
         self._project, self._entity, self._group, self._folder = project, entity, group, folder
         self._upload_seconds, self._say = upload_seconds, say
-        self._left_behind = False
+        self._left_behind = self._whole = False
         self._url: str | None = None
         self._runs: dict[str, str] = {}
         self.run: Any = None
@@ -103,6 +103,7 @@ class Session:
         """Ends the open run and W&B's service process."""
         self.finish(exit_code)
         wandb.teardown(exit_code)
+        self._whole = self._online and not self._left_behind
 
     def kill_service(self) -> None:
         """Ends W&B's service process, whatever it was at."""
@@ -111,11 +112,11 @@ class Session:
                 child.kill()
 
     def whereabouts(self) -> Whereabouts:
-        whole = self._online and not self._left_behind
+        """With the folder and the command that uploads it unless all is known to be uploaded."""
         return Whereabouts(
             url=self._url,
-            folder=None if whole else str(self._folder),
-            upload=None if whole else f"wandb sync {shlex.quote(str(self._folder / 'wandb'))}/*run-*",
+            folder=None if self._whole else str(self._folder),
+            upload=None if self._whole else f"wandb sync {shlex.quote(str(self._folder / 'wandb'))}/*run-*",
             runs=dict(self._runs),
         )
 

@@ -46,8 +46,9 @@ class WandbTracker(Tracker):
         for part, step in (("batch", "batch/batch_step"), ("epoch", "epoch/epoch")):
             opened.define_metric(step)
             opened.define_metric(f"{part}/*", step_metric=step)
-        if run.sample:
-            opened.log({"data": _table(run.sample)})
+
+    def data_shown(self, sample: Rows) -> None:
+        self._session.run.log({"data": _table(sample)})
 
     def _open(self, job_type: str) -> Any:
         run = self._facts
@@ -84,18 +85,20 @@ class WandbTracker(Tracker):
         self._session.run.log({f"{part}/{name}": value for name, value in metrics.items()} | dict(more))
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        figures: dict[str, Any] = {f"eval/{n}": value for n, value in evaluation.metrics.items() if value is not None}
+        run = self._session.run
+        run.summary.update({"blessed": evaluation.blessed, "failures": list(evaluation.failures)})
+        run.log({f"eval/{name}": value for name, value in evaluation.metrics.items() if value is not None})
+        figures: dict[str, Any] = {}
         for name, rows in (("slices", evaluation.slices), ("mistakes", evaluation.confusion)):
             if rows:
                 figures[f"eval/{name}"] = _table(_rows_of(rows))
-        for title, points in evaluation.curves.items():
+        for name, points in evaluation.curves.items():
             x, y, *_ = points.columns
-            figures[f"eval/{title}"] = wandb.plot.line(_table(points), x, y, title=title)
+            figures[f"eval/{name}"] = wandb.plot.line(_table(points), x, y, title=name.replace("_", " "))
         if evaluation.predictions:
             figures["predictions"] = _table(evaluation.predictions)
-        run = self._session.run
-        run.log(figures)
-        run.summary.update({"blessed": evaluation.blessed, "failures": list(evaluation.failures)})
+        for name, figure in figures.items():
+            run.log({name: figure})
 
     def pushed(self, model: PushedModel) -> None:
         run = self._open(SAVE)
