@@ -1,16 +1,13 @@
 """ROC and precision over recall as TFX's Evaluator counted them, compared with scikit-learn."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from evaluator import Evaluation, example, parts_of
 from sklearn.metrics import auc, precision_score, recall_score, roc_auc_score
 
-from modules.heads.classification import BinaryServing, MulticlassServing
+from modules.heads.classification import BinaryServing
 from modules.tasks import task_from
-from modules.tasks.task import Task
 from pipeline.eval_config import build_eval_config
 from pipeline.tracking.curves import read_curves
 
@@ -21,29 +18,17 @@ TRUTHS = RANDOM.integers(0, 2, ROWS)
 SCORES = np.clip(RANDOM.normal(50 + 30 * (TRUTHS - 0.5), 20), 1, 99).astype(int)
 
 
-def evaluation(folder: Path, task: Task) -> str:
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Of a model that reads the score, in hundredths, from each text's first word."""
-
-    def probability(inputs: dict[str, tf.RaggedTensor]) -> tf.Tensor:
-        return tf.cast(inputs["input_word_ids"][:, 0:1], tf.float32) / 100
-
-    def probabilities(inputs: dict[str, tf.RaggedTensor]) -> tf.Tensor:
-        return tf.concat([1 - probability(inputs), probability(inputs)], axis=1)
-
-    served = (
-        BinaryServing(parts_of(task), probability, LABELS, threshold=0.5)
-        if task.name == "binary"
-        else MulticlassServing(parts_of(task), probabilities, LABELS, None)
+    folder = tmp_path_factory.mktemp("curves")
+    task = task_from({"task": "binary", "columns": {"label": "target"}, "labels": LABELS, "options": {}})
+    served = BinaryServing(
+        parts_of(task), lambda inputs: tf.cast(inputs["input_word_ids"][:, 0:1], tf.float32) / 100, LABELS, 0.5
     )
     examples = [example(f"{score} 0", label) for score, label in zip(SCORES, TRUTHS, strict=True)]
     config = build_eval_config(task, least={}, max_drop={}, slices=[])
-    return Evaluation(folder, examples, {"candidate": served}).run(config, folder / "evaluation")[0]
-
-
-@pytest.fixture(scope="module")
-def curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    task = task_from({"task": "binary", "columns": {"label": "target"}, "labels": LABELS, "options": {}})
-    found = read_curves(evaluation(tmp_path_factory.mktemp("binary"), task))
+    found = read_curves(Evaluation(folder, examples, {"candidate": served}).run(config, folder / "evaluation")[0])
     assert found["roc"].columns == ["false positive rate", "true positive rate", "threshold"]
     assert found["precision_recall"].columns == ["recall", "precision", "threshold"]
     return {name: np.array(points.rows) for name, points in found.items()}
@@ -65,9 +50,3 @@ def test_precision_and_recall_are_those_at_the_threshold(curves: dict[str, np.nd
             assert precision == pytest.approx(precision_score(TRUTHS, decisions), abs=0.03)
     assert curves["precision_recall"][:, 2].min() >= 0
     assert curves["precision_recall"][:, 2].max() <= 1
-
-
-def test_an_evaluation_without_thresholds_has_no_curves(tmp_path: Path) -> None:
-    columns = {"label": "target"}
-    task = task_from({"task": "multiclass", "columns": columns, "labels": LABELS, "options": {}})
-    assert read_curves(evaluation(tmp_path, task)) == {}
