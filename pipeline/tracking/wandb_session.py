@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import shutil
@@ -11,7 +12,6 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import psutil
-import wandb
 
 from pipeline.tracking.tracker import Whereabouts
 
@@ -67,6 +67,7 @@ class Session:
             WANDB_DATA_DIR=str(folder / "data"),  # files wait here for their upload
             WANDB_ARTIFACT_DIR=str(folder / "artifacts"),
         )
+        self._wandb: Any = importlib.import_module("wandb")  # reads the environment when it is imported
         self._online = not offline and self._has_credentials()
 
     @property
@@ -79,7 +80,7 @@ class Session:
         if self._online:
             try:
                 self.run = self._init(job_type, config, notes, "online")
-            except wandb.Error as error:
+            except self._wandb.Error as error:
                 self._go_offline(f"cannot be reached ({_first_line(error)})")
         if not self._online:
             self.run = self._init(job_type, config, notes, "offline")
@@ -102,7 +103,7 @@ class Session:
     def end(self, exit_code: int) -> None:
         """Ends the open run and W&B's service process."""
         self.finish(exit_code)
-        wandb.teardown(exit_code)
+        self._wandb.teardown(exit_code)
         self._whole = self._online and not self._left_behind
 
     def kill_service(self) -> None:
@@ -122,13 +123,13 @@ class Session:
 
     def _has_credentials(self) -> bool:
         try:
-            return bool(wandb.login(prompt=False, verify=False))
-        except wandb.Error as error:
+            return bool(self._wandb.login(prompt=False, verify=False))
+        except self._wandb.Error as error:
             self._say(f"W&B: {_first_line(error)}; this run is tracked offline")
             return False
 
     def _init(self, job_type: str, config: Mapping[str, Any], notes: str, mode: Literal["online", "offline"]) -> Any:
-        settings = wandb.Settings(
+        settings = self._wandb.Settings(
             **PRIVACY,
             silent=True,
             symlink=False,
@@ -138,7 +139,7 @@ class Session:
             finish_timeout_raises=True,
             stop_fn=_ignore_stop,
         )
-        return wandb.init(
+        return self._wandb.init(
             project=self._project,
             entity=self._entity,
             group=self._group,

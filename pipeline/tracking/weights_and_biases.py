@@ -1,4 +1,7 @@
-"""Weights & Biases: a W&B run each to train, evaluate and save, in one group for each pipeline run."""
+"""Weights & Biases: a W&B run each to train, evaluate and save, in one group for each pipeline run.
+
+W&B is imported by the session, once its environment is set, and in calls after that.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import wandb
 
 from pipeline.tracking.tracker import Evaluation, PushedModel, Rows, RunFacts, Tracker, Training, Whereabouts
 from pipeline.tracking.wandb_session import Session
@@ -85,6 +86,8 @@ class WandbTracker(Tracker):
         self._session.run.log({f"{part}/{name}": value for name, value in metrics.items()} | dict(more))
 
     def evaluated(self, evaluation: Evaluation) -> None:
+        import wandb
+
         run = self._session.run
         run.summary.update({"blessed": evaluation.blessed, "failures": list(evaluation.failures)})
         run.log({f"eval/{name}": value for name, value in evaluation.metrics.items() if value is not None})
@@ -101,6 +104,8 @@ class WandbTracker(Tracker):
             run.log({name: figure})
 
     def pushed(self, model: PushedModel) -> None:
+        import wandb
+
         run = self._open(SAVE)
         artifact = wandb.Artifact(model.name, type="model", metadata={"version": model.version, **model.facts})
         if not self.settings.log_model:
@@ -121,6 +126,8 @@ class WandbTracker(Tracker):
 
 
 def _table(rows: Rows) -> Any:
+    import wandb
+
     return wandb.Table(columns=list(rows.columns), data=[list(row) for row in rows.rows], allow_mixed_types=True)
 
 

@@ -216,6 +216,17 @@ def test_a_tracker_that_hangs_is_left_behind(
     assert "Diary: did not end within 1 s; the run goes on" in mine.shown()
 
 
+def test_a_package_that_cannot_be_imported_is_a_fault_like_any_other(
+    pipeline: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = pipeline(tracker="wandb")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    record = mine.run()
+    assert record.status == "pushed"
+    assert mine.shown() == "W&B: import of wandb halted; None in sys.modules; the run goes on\n"
+    assert record.tracking["fault"].startswith("import of wandb halted")
+
+
 def test_a_missing_result_is_no_reason_to_fail(diary: type[Diary], pipeline: Build) -> None:
     mine = pipeline(tracker="diary")
     (mine.root / "model_run" / "training.json").unlink()
