@@ -7,6 +7,8 @@ from typing import Any
 import tf_keras
 
 LOGGER = logging.getLogger("tfx_bert.progress")
+# Each step, for who sets its level to DEBUG.
+STEPS = logging.getLogger("tfx_bert.steps")
 
 
 def tell(note: str) -> None:
@@ -15,7 +17,10 @@ def tell(note: str) -> None:
 
 
 class ReportProgress(tf_keras.callbacks.Callback):
-    """Logs epoch, step, loss and metrics about once a second; the record's `progress` attribute is a dict."""
+    """Logs epoch, step, loss and metrics about once a second; the record's `progress` attribute is a dict.
+
+    To the logger STEPS they go at each step, where it takes DEBUG.
+    """
 
     def __init__(self, steps_per_epoch: int, epochs: int, every_seconds: float = 1.0):
         super().__init__()
@@ -26,6 +31,8 @@ class ReportProgress(tf_keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if STEPS.isEnabledFor(logging.DEBUG):
+            STEPS.debug("step %d", batch + 1, extra={"progress": self._fields(batch + 1, logs)})
         now = time.monotonic()
         if now - self._last >= self._every or batch + 1 == self._steps:
             self._last = now
@@ -35,7 +42,11 @@ class ReportProgress(tf_keras.callbacks.Callback):
         self._tell(self._steps, logs, epoch_done=True)
 
     def _tell(self, step: int, logs: dict[str, float] | None, epoch_done: bool = False) -> None:
-        fields: dict[str, Any] = {
+        fields = self._fields(step, logs, epoch_done)
+        LOGGER.info("training: %s", fields, extra={"progress": fields})
+
+    def _fields(self, step: int, logs: dict[str, float] | None, epoch_done: bool = False) -> dict[str, Any]:
+        return {
             "epoch": self._epoch + 1,
             "epochs": self._epochs,
             "step": step,
@@ -43,4 +54,3 @@ class ReportProgress(tf_keras.callbacks.Callback):
             "epoch_done": epoch_done,
             "metrics": {name: float(value) for name, value in (logs or {}).items()},
         }
-        LOGGER.info("training: %s", fields, extra={"progress": fields})

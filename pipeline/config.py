@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, create_model, model_
 from modules.tasks import TASKS, task_class
 from modules.tasks.task import Task, TaskOptions
 from pipeline.settings.data import DataConfig
-from pipeline.settings.delivery import OrchestrationConfig, PushConfig
+from pipeline.settings.delivery import OrchestrationConfig, PushConfig, TrackingConfig
 from pipeline.settings.judgement import BehaviourConfig, CanaryConfig, EvaluationConfig
 from pipeline.settings.model import EncoderConfig, ExportConfig, PreprocessingConfig, TrainingConfig
 from pipeline.settings.section import Section
@@ -59,6 +59,7 @@ class Config(Section):
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Config:
@@ -112,6 +113,10 @@ class Config(Section):
     @property
     def push_folder(self) -> Path:
         return Path(self.push.folder or self.artifact_root / "serving" / self.name)
+
+    @property
+    def tracking_folder(self) -> Path:
+        return Path(self.tracking.folder or self.artifact_root / "tracking")
 
 
 def config_class(task: str) -> type[Config]:

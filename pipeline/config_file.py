@@ -101,6 +101,7 @@ _PATH_KEYS = (
     ("push", "folder"),
     ("orchestration", "artifact_root"),
     ("orchestration", "metadata_path"),
+    ("tracking", "folder"),
 )
 
 

@@ -1,7 +1,7 @@
 """From a prepared run to TFX: builds the pipeline, runs it on an engine, reads what came of it. Imports TensorFlow."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tfx.components.evaluator.constants import ARTIFACT_PROPERTY_BLESSED_KEY as BLESSED
@@ -36,7 +36,15 @@ from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
 
-def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: RunView) -> None:
+def execute(
+    config: Config,
+    staged: Staged,
+    encoder: str,
+    engine: str,
+    keeper: RecordKeeper,
+    view: RunView,
+    others: Sequence[Listener] = (),
+) -> None:
     """Runs the pipeline and completes the run's record: status, metrics, blessing, pushed version.
 
     Raises:
@@ -44,23 +52,32 @@ def execute(config: Config, staged: Staged, encoder: str, engine: str, keeper: R
     """
     pipeline = _prepared(config, staged, encoder)
     run_id = keeper.record.id
+    listeners: list[Listener] = [keeper, view, *others]
     try:
-        reader = _run(pipeline, config, engine, run_id, [keeper, view])
+        reader = _run(pipeline, config, engine, run_id, listeners)
     finally:
         _keep_warnings(keeper, config)
     if reader and _refused_by_the_canary_before(reader):
         # Its limits are of this machine, now: what was measured then need not hold.
         view.note("the canary refused this model in an earlier run: trying it again")
-        reader = _run(pipeline, config, engine, f"{run_id}-canary", [keeper, view], uncached=["Canary", "Pusher"])
+        reader = _run(pipeline, config, engine, f"{run_id}-canary", listeners, uncached=["Canary", "Pusher"])
     elif reader and _pushed_is_stale(reader, config):
         # The cache says pushed, but production has moved on since, or its folder is gone.
         view.note(f"the model is not the newest version in {config.push_folder}: pushing it again, from the cache")
-        reader = _run(pipeline, config, engine, f"{run_id}-push", [keeper, view], uncached=["Pusher"])
+        reader = _run(pipeline, config, engine, f"{run_id}-push", listeners, uncached=["Pusher"])
     if reader:
         _complete(keeper, reader, _in_production(reader, config))
 
 
-def look(config: Config, staged: Staged, encoder: str, engine: str, keeper: RecordKeeper, view: RunView) -> None:
+def look(
+    config: Config,
+    staged: Staged,
+    encoder: str,
+    engine: str,
+    keeper: RecordKeeper,
+    view: RunView,
+    others: Sequence[Listener] = (),
+) -> None:
     """Runs the data part of the pipeline alone.
 
     Raises:
@@ -68,7 +85,7 @@ def look(config: Config, staged: Staged, encoder: str, engine: str, keeper: Reco
     """
     pipeline = _prepared(config, staged, encoder, data_only=True)
     try:
-        _run(pipeline, config, engine, keeper.record.id, [keeper, view])
+        _run(pipeline, config, engine, keeper.record.id, [keeper, view, *others])
     finally:
         _keep_warnings(keeper, config)
     keeper.record.status = "eda"
@@ -255,6 +272,7 @@ def _complete(keeper: RecordKeeper, reader: RunReader, push: Push | None) -> Non
     tests = reader.node("BehaviourTests").outputs["blessing"]
     behaviour = json.loads(Path(tests.uri, behaviour_record).read_bytes())
     record.behaviour = behaviour if behaviour["tests"] else {}
+    record.training_logs = trainer.outputs["model_run"].uri
     record.failures += failures_in_words(behaviour)
     if tests.custom_properties[BLESSED].int_value == 1:
         record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())

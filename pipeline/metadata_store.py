@@ -1,6 +1,6 @@
-"""Reading ML Metadata: what became of a node in a run, and what it wrote."""
+"""ML Metadata: what became of a node in a run, what it wrote, and remarks on a run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,11 +40,7 @@ class RunReader:
     """The nodes of one pipeline run, by node id."""
 
     def __init__(self, metadata_path: Path, pipeline: str, run_id: str):
-        # Not tfx.orchestration.metadata's: to import that takes 4 s, of which a command that only reads has no use.
-        config = mlmd_pb2.ConnectionConfig()
-        config.sqlite.filename_uri = str(metadata_path)
-        config.sqlite.connection_mode = mlmd_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-        self._store = mlmd.MetadataStore(config)
+        self._store = _opened(metadata_path)
         self._pipeline = pipeline
         self._run_id = run_id
 
@@ -81,3 +77,22 @@ class RunReader:
         events = [event for event in self._store.get_events_by_execution_ids([execution_id]) if event.type in kinds]
         artifacts = {a.id: a for a in self._store.get_artifacts_by_id([event.artifact_id for event in events])}
         return {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
+
+
+def describe_run(metadata_path: Path, run_id: str, properties: Mapping[str, str]) -> None:
+    """Adds custom properties to a pipeline run's context, if it has one."""
+    store = _opened(metadata_path)
+    run = store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
+    if run is None:
+        return
+    for name, value in properties.items():
+        run.custom_properties[name].string_value = value
+    store.put_contexts([run])
+
+
+def _opened(metadata_path: Path) -> mlmd.MetadataStore:
+    """Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command that only reads has no use."""
+    config = mlmd_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(metadata_path)
+    config.sqlite.connection_mode = mlmd_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    return mlmd.MetadataStore(config)

@@ -29,10 +29,11 @@ def noise_to(log: Path) -> Iterator[None]:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     logging.basicConfig(level=logging.INFO, format=FORMAT, force=True)
-    logging.captureWarnings(True)
-    warnings.simplefilter("default")
     try:
-        yield
+        with warnings.catch_warnings():  # those of the process's end are nobody's business any more
+            logging.captureWarnings(True)
+            warnings.simplefilter("default")
+            yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

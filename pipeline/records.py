@@ -30,7 +30,7 @@ class RunRecord:
     confusion: the most frequent mistakes, where the task has classes.
     export: how the exported model compares with the trained one. canary: serving.canary.Findings.
     behaviour: what modules.behaviours.judge.run_suite found. blessed: by Evaluator; behaviour tests and canary can
-      still refuse the model.
+      still refuse the model. training_logs: TensorBoard's folder. tracking: where a tracker has the run.
     peak_mib: of the process and its children together.
     """
 
@@ -64,6 +64,8 @@ class RunRecord:
     pushed_path: str | None = None
     error: str | None = None
     log: str | None = None
+    training_logs: str | None = None
+    tracking: dict[str, Any] = field(default_factory=dict)
 
 
 _FIELDS = {item.name for item in fields(RunRecord)}

@@ -1,14 +1,13 @@
 """One run from configuration to verdict: prepare, execute, record, show."""
 
-import csv
 import gc
 import logging
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,18 +15,19 @@ from rich.markup import escape
 from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged
-from modules.tasks.task import Task
-from pipeline.behaviour import behaviour_table, suite_of
+from pipeline.behaviour import suite_of
 from pipeline.config import Config
-from pipeline.data_view import data_tables
 from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
 from pipeline.schema import schema_in_words
-from pipeline.view import RunView, export_in_words, metrics_table, mistakes_table
+from pipeline.tracking import check_tracker
+from pipeline.tracking.tracked import tracked
+from pipeline.verdict import show_answers, show_end, written_report
+from pipeline.view import RunView, logs_in_words
 from pipeline.view import console as new_console
-from pipeline.watch import ComponentFailed
+from pipeline.watch import ComponentFailed, Listener
 
 COMPONENTS = (
     "CsvExampleGen",
@@ -73,6 +73,7 @@ def run(
       RunFailed: a component failed for another reason.
     """
     started = time.time() if started is None else started
+    check_tracker(config.tracking)
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
         schema = schema_in_words(config)
@@ -83,7 +84,7 @@ def run(
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
-        record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json"), started)
+        record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
         task = config.make_task(staged.labels)
         record.rows, record.task = dict(staged.rows), task.spec()
         record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
@@ -94,19 +95,16 @@ def run(
             record.log = str(log)
             stack.enter_context(noise_to(log))
         keeper = RecordKeeper(record, config.artifact_root)
-        try:
-            _execute(config, staged, encoder, engine, keeper, console, data_only=data_only)
-        finally:
-            report = _write_report(record, config.artifact_root)
-            if report and record.status in ("failed", "eda"):
-                console.print(data_tables(report.content["data"]))
-                console.print(report.line)
-        if record.status not in ("running", "eda"):
-            _show_verdict(console, record, config.push_folder)
-            if report:
-                console.print(report.line)
-        if record.pushed_path:
-            _show_answers(console, task, staged, Path(record.pushed_path))
+        with nullcontext(()) if data_only else tracked(config, staged, task, keeper, console) as listeners:
+            try:
+                _execute(config, staged, encoder, engine, keeper, console, listeners, data_only=data_only)
+            finally:
+                report = written_report(record, config.artifact_root)
+                show_end(console, record, report, config.push_folder)
+            if record.pushed_path:
+                show_answers(console, task, staged, Path(record.pushed_path))
+        for line in logs_in_words(record):
+            console.print(escape(line), style="dim")
     return record
 
 
@@ -129,29 +127,6 @@ def _rare_labels(staged: Staged) -> list[str]:
     return [f"{label!r} ({rows:,})" for label, rows in total.items() if rows <= RARE_ROWS]
 
 
-class _Report(NamedTuple):
-    """The report of a run, and the line that says where it is."""
-
-    content: dict[str, Any]
-    line: str
-
-
-def _write_report(record: RunRecord, root: Path) -> _Report | None:
-    """None where nothing ran, or where there is none to be had: that never fails a run."""
-    from pipeline.report.collect import collect
-    from pipeline.report.write import REPORTS, write_report
-
-    if not record.components:
-        return None
-    try:
-        content = collect(record)
-        return _Report(content, f"[dim]report: {escape(str(write_report(content, root / REPORTS)))}[/]")
-    except Exception:
-        traceback.print_exc()  # to the log, where one is kept
-        logging.getLogger(__name__).warning("the report of run %s could not be written", record.id)
-        return None
-
-
 def _execute(
     config: Config,
     staged: Staged,
@@ -159,8 +134,9 @@ def _execute(
     engine: str,
     keeper: RecordKeeper,
     console: Console,
+    listeners: Sequence[Listener],
     *,
-    data_only: bool = False,
+    data_only: bool,
 ) -> None:
     record = keeper.record
     try:
@@ -170,7 +146,7 @@ def _execute(
         last = COMPONENTS.index("DataGate") + 1 if data_only else None
         shown = [name for name in COMPONENTS[:last] if name != "ImportSchemaGen" or config.data.schema_file]
         with RunView(console, shown) as view, _TrainingProgress(view):
-            (look if data_only else execute)(config, staged, handle, engine, keeper, view)
+            (look if data_only else execute)(config, staged, handle, engine, keeper, view, listeners)
     except ComponentFailed as failure:
         record.error = _essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
@@ -221,55 +197,6 @@ class _TrainingProgress(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self)
-
-
-def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> None:
-    console.print()
-    console.print(metrics_table(record))
-    if record.confusion:
-        console.print(mistakes_table(record))
-    for warning in record.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
-    if record.behaviour:
-        console.print(behaviour_table(record.behaviour))
-    for line in export_in_words(record):
-        console.print(f"[dim]{escape(line)}[/]")
-    if record.status == "pushed":
-        console.print(f"[bold green]pushed[/] version {record.pushed_version} to {record.pushed_path}")
-    elif record.status == "current":
-        console.print(f"[bold green]current[/]: version {record.pushed_version} in {record.pushed_path} is this model")
-    else:
-        why = _why_not_pushed(record)
-        console.print(f"[bold red]not pushed[/]: {why}")
-        for failure in record.failures:
-            console.print(f"  {escape(failure)}")
-        stays = [path.name for path in push_folder.glob("*") if path.name.isdigit()]
-        console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
-        if not record.blessed:
-            console.print("  (thresholds: evaluation.min and evaluation.max_drop in the configuration)")
-        if record.behaviour and not record.behaviour["passed"]:
-            console.print(f"  (limits: max_failure_rate of each test of behaviour.tests, {record.behaviour['suite']})")
-        console.print(f"  more: tfx-bert explain {record.id}")
-
-
-def _why_not_pushed(record: RunRecord) -> str:
-    if not record.blessed:
-        return "the model is not good enough"
-    if record.behaviour and not record.behaviour["passed"]:
-        return "the behaviour tests failed"
-    return "the canary refused it" if record.canary.get("failures") else "it was rolled back"
-
-
-def _show_answers(console: Console, task: Task, staged: Staged, version_folder: Path) -> None:
-    """The pushed model's answers to rows of the eval split."""
-    from serving.predictor import Predictor
-
-    with open(staged.folder / "eval" / "rows.csv", encoding="utf-8", newline="") as file:
-        rows = task.examples(csv.DictReader(file))
-    if rows:
-        requests = [task.request(row) for row in rows]
-        console.print("\nrows of the eval split and the model's answers:")
-        console.print(task.show(requests, Predictor(version_folder).answer(requests), [task.truth(r) for r in rows]))
 
 
 def _rows_in_words(staged: Staged) -> str:

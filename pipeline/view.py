@@ -1,6 +1,7 @@
 """What the user sees of a run: components live, training progress, and the results as a table."""
 
 import math
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from modules.tasks import task_class
 from pipeline.records import RunRecord
+from pipeline.tracking import TRACKERS
 from pipeline.watch import ComponentReport
 
 STYLES = {
@@ -228,4 +230,23 @@ def export_in_words(record: RunRecord) -> list[str]:
             f"served by the canary ({canary['engine']}): p50 {canary['p50_ms']:.1f} ms, p99 {canary['p99_ms']:.1f} ms, "
             f"{canary['memory_mib']:,} MiB, ready after {canary['start_seconds']:.1f} s"
         )
+    return lines
+
+
+def logs_in_words(record: RunRecord) -> list[str]:
+    """Where the training's curves and the run's tracking are to be seen."""
+    lines = []
+    if record.training_logs:
+        lines.append(f"training curves: tensorboard --logdir {shlex.quote(record.training_logs)}")
+    tracking = record.tracking
+    if tracking:
+        url, folder, upload = (tracking.get(name) for name in ("url", "folder", "upload"))
+        title = TRACKERS[tracking["tracker"]].title if tracking["tracker"] in TRACKERS else tracking["tracker"]
+        found = [
+            *([url] if url else []),
+            *([f"offline in {folder}"] if folder else []),
+            *([f"to upload: {upload}"] if upload else []),
+            *([f"went wrong: {tracking['fault']}"] if tracking.get("fault") else []),
+        ]
+        lines.append(f"{title}: {'; '.join(found)}")
     return lines

@@ -22,7 +22,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     from pipeline.deliveries import versions_of
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
-    from pipeline.view import components_table, metrics_table, runs_table
+    from pipeline.view import components_table, logs_in_words, metrics_table, runs_table
     from pipeline.view import console as new_console
 
     records = read_records(artifact_roots(config))
@@ -51,3 +51,5 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
         console.print(f"  {escape(line)}")
     console.print(f"why, and what can be done: tfx-bert explain {chosen.id}")
+    for line in logs_in_words(chosen):
+        console.print(escape(line))

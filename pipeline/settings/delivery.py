@@ -1,8 +1,11 @@
-"""`push` and `orchestration`: where models and runs go."""
+"""`push`, `orchestration` and `tracking`: where models and runs go."""
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from pipeline.settings.section import Section
+from pipeline.tracking import NONE, TRACKERS
 
 # By its full name: the short name DirectRunner would first try to download and start Prism, a program of Beam's.
 IN_MEMORY_BEAM = (
@@ -23,3 +26,24 @@ class OrchestrationConfig(Section):
     metadata_path: str | None = Field(None, description="ML Metadata's SQLite file; default ARTIFACT_ROOT/metadata.db")
     beam_args: tuple[str, ...] = Field(IN_MEMORY_BEAM, description="how Beam runs the data components")
     cache: bool = True
+
+
+def _known_tracker(value: str) -> str:
+    if value not in (NONE, *TRACKERS):
+        raise ValueError(f"it should be one of {', '.join((NONE, *TRACKERS))}")
+    return value
+
+
+class TrackingConfig(Section):
+    """A service that keeps runs for comparison, beside ML Metadata and TensorBoard. No component knows of it."""
+
+    tracker: Annotated[str, AfterValidator(_known_tracker)] = Field(NONE, description="none, or wandb: its own extra")
+    project: str | None = Field(None, min_length=1, description="default NAME")
+    entity: str | None = Field(None, min_length=1, description="user or team; the API key's own default unless given")
+    mode: Literal["auto", "offline"] = Field(
+        "auto", description="auto: online where there is an API key; offline: in `folder`, to be uploaded later"
+    )
+    folder: str | None = Field(None, description="default ARTIFACT_ROOT/tracking; a folder for each run in it")
+    table_rows: int = Field(500, ge=0, le=10_000, description="texts in each table of rows; 0: no text is tracked")
+    log_model: bool = Field(True, description="false: a reference to the pushed model in place of its files")
+    upload_seconds: float = Field(120, ge=1, description="how long a run's end waits for the tracker")

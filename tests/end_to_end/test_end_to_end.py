@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from end_to_end.house import COMPONENTS, House, build
+from wandb_files import read_runs
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,26 @@ def test_a_second_run_takes_everything_from_the_cache(house: House, first_run) -
     assert run["fit_seconds"] == 0
     assert run["metrics"] == before["metrics"]
     assert run["pushed_version"] == before["pushed_version"]
+
+
+def test_a_tracker_leaves_the_cache_alone_and_a_cached_run_is_tracked_whole(house: House, first_run) -> None:
+    tracked = house.tfx_bert("run", "tiny.yaml", "--set", "tracking.tracker=wandb", "--set", "tracking.mode=offline")
+    assert tracked.returncode == 0, tracked.stdout + tracked.stderr
+    assert _ran(house.states()) == set()
+    run = house.runs()[0]
+    upload = f"wandb sync {house.root}/tracking/{run['id']}/wandb/*run-*"
+    assert f"W&B: offline in {house.root}/tracking/{run['id']}; to upload: {upload}" in tracked.stdout
+    assert f"tensorboard --logdir {run['training_logs']}" in tracked.stdout
+    assert list(Path(run["training_logs"]).glob("train/events.out.tfevents.*"))
+    assert tracked.stderr == first_run.stderr
+    assert "wandb:" not in tracked.stdout
+    runs = read_runs(house.root / "tracking" / run["id"])
+    assert {job: found.exit_code for job, found in runs.items()} == {"train": 0, "evaluate": 0, "save": 0}
+    assert runs["train"].logged("epoch/epoch") == [1, 2]
+    assert runs["evaluate"].logged("eval/f1") == [run["metrics"]["f1"]]
+    assert runs["evaluate"].table("eval/roc_table")["data"]
+    assert len(runs["evaluate"].table("predictions")["data"]) == run["rows"]["eval"]
+    assert run["pushed_version"] in runs["save"].artifacts[0].aliases
 
 
 def test_a_serving_folder_that_is_gone_is_pushed_to_again_from_the_cache(house: House, first_run) -> None:

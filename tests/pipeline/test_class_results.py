@@ -13,6 +13,7 @@ from modules.tasks import task_from
 from pipeline.eval_config import build_eval_config
 from pipeline.results import read_failures, read_metrics
 from pipeline.settings.judgement import EvaluationConfig
+from pipeline.tracking.curves import read_curves
 
 LABELS = ["low", "[middle]", "high", "never"]  # nothing is ever the last one
 # The column of the labels has the name of the slices by label, as it mostly has.
@@ -116,3 +117,7 @@ def test_missed_bounds_of_averages_are_told_for_the_whole_alone(evaluation: str,
     assert macro_f1 == f"macro_f1 (overall) is {f1:.4f}; at least 0.9900 is asked, {0.99 - f1:.4f} short"
     change: Any = accuracy_score(rows.gold, rows.candidate) - accuracy_score(rows.gold, rows.baseline)
     assert accuracy.startswith(f"accuracy (overall) changed by {change:+.4f} against the model in production;")
+
+
+def test_an_evaluation_of_several_classes_has_no_curves_over_thresholds(evaluation: str) -> None:
+    assert read_curves(evaluation) == {}

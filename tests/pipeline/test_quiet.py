@@ -26,6 +26,7 @@ print("after")
 os.write(2, b"C on 2, after\\n")
 with noise_to(log):
     print("second time")
+warnings.warn("a folder was left open", ResourceWarning)
 print("end")
 """
 
