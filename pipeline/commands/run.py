@@ -21,7 +21,7 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
     Exit codes:
       0  pushed, or all cached and the pushed model is current
       1  error
-      2  not good enough, or refused by the behaviour tests or the canary: says what was asked and by how much it was missed
+      2  not good enough, or refused by behaviour tests or canary: says what was asked and by how much it was missed
     \b
     Examples:
       tfx-bert run reviews --set training.epochs=2
