@@ -67,9 +67,14 @@ def _texts(change: Change, text: str) -> list[str]:
     if change.case is not None:
         return [_CASES[change.case](text)]
     if change.punctuation is not None:
-        kept = re.sub(r"[^\w\s]+\s*$" if change.punctuation == "end" else r"[^\w\s]", "", text)
+        kept = _without_marks(text) if change.punctuation == "all" else re.sub(r"[^\w\s]+\s*$", "", text)
         return [kept if kept.strip() else text]
     return [text + end for end in change.add or ()] + [start + text for start in change.prepend or ()]
+
+
+def _without_marks(text: str) -> str:
+    """Those inside a word leave a space, but for the apostrophe: "well-made" is two words, "isn't" is one."""
+    return re.sub(r"[^\w\s]", "", re.sub(r"(?<=\w)[^\w\s'’]+(?=\w)", " ", text))
 
 
 def _title(text: str) -> str:

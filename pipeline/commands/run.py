@@ -21,7 +21,7 @@ def run(config: str, engine: str, overrides: tuple[str, ...], verbose: bool) -> 
     Exit codes:
       0  pushed, or all cached and the pushed model is current
       1  error
-      2  not good enough, refused by the canary, or rolled back: says what was asked and by how much it was missed
+      2  not good enough, refused by behaviour tests or canary, or rolled back: says what was asked and what came
     \b
     Examples:
       tfx-bert run reviews --set training.epochs=2

@@ -139,6 +139,7 @@ def test_typos_let_neighbouring_letters_change_places_and_are_the_same_each_time
         ("it's good", {"case": "lower"}, []),
         ("Good, isn't it?!", {"punctuation": "end"}, ["Good, isn't it"]),
         ("Good, isn't it?!", {"punctuation": "all"}, ["Good isnt it"]),
+        ("Well-made - or not…", {"punctuation": "all"}, ["Well made  or not"]),
         ("Good", {"punctuation": "all"}, []),
         ("...", {"punctuation": "all"}, []),
         ("Good.", {"add": " Truly."}, ["Good. Truly."]),
