@@ -14,7 +14,7 @@ from modules.behaviours.cases import pick_rows
 from modules.behaviours.changes import Request
 from modules.behaviours.judge import run_suite
 from modules.behaviours.suite import Suite
-from modules.raw_examples import serialized_examples, text_columns
+from modules.example_rows import serialized_examples, text_columns
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from serving.predictor import Predictor

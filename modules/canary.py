@@ -17,7 +17,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
-from modules.raw_examples import serialized_examples, text_columns
+from modules.example_rows import serialized_examples, text_columns
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from serving.canary import Findings, Limits, Traffic, probe

@@ -9,6 +9,7 @@ import tensorflow as tf
 from modules.tasks.task import Row
 
 BATCH_ROWS = 1024
+ALL = -1
 
 
 def row_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]]:
@@ -51,3 +52,17 @@ def _in_words(values: np.ndarray) -> list[str]:
     if values.dtype == object:
         return [value.decode("utf-8") for value in values]
     return [str(value) for value in values.tolist()]
+
+
+def serialized_examples(split: Path, most: int = ALL) -> Iterator[bytes]:
+    """The serialized tf.Examples in a split's folder, the first ones where at most so many are wanted."""
+    files = sorted(str(path) for path in split.iterdir() if path.is_file())
+    for example in tf.data.TFRecordDataset(files, compression_type="GZIP").take(most):
+        yield example.numpy()
+
+
+def text_columns(example: bytes) -> dict[str, str]:
+    """The text columns of a serialized tf.Example."""
+    features = tf.train.Example.FromString(example).features.feature
+    values = {name: feature.bytes_list.value for name, feature in features.items()}
+    return {name: value[0].decode("utf-8") for name, value in values.items() if value}

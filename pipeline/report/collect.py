@@ -62,6 +62,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
         "data": data_part(record, uri("TextStatisticsGen", "statistics"), uri("TextValidator", "anomalies")),
         "training": _training(uri("Trainer", "model_run")),
         "evaluation": evaluation,
+        "behaviour": record.behaviour,
         "serving": {"export": record.export, "canary": record.canary},
         "lineage": lineage(record, node),
         "packages": packages(),

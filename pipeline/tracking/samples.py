@@ -1,22 +1,18 @@
 """What is shown of the data: some staged rows, and a model's answers to some of the eval split."""
 
 import csv
+import json
 import random
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from data.staging import Staged
-from modules.tasks.task import Answer, Task
+from modules.predictions import read_predictions
+from modules.tasks.task import Task
 from pipeline.tracking.tracker import Rows
-
-if TYPE_CHECKING:
-    from serving.predictor import Predictor
 
 SEED = 0
 SHOWN_CHARACTERS = 2_000
-ANSWERED_SECONDS, ANSWERED_TOGETHER = 30.0, 32
 
 
 def data_sample(task: Task, staged: Staged, count: int) -> Rows:
@@ -30,45 +26,32 @@ def data_sample(task: Task, staged: Staged, count: int) -> Rows:
     return Rows(["split", *(task.example_roles or task.inputs), "truth"], rows)
 
 
-def predictions(task: Task, staged: Staged, model: Path, count: int) -> Rows:
-    """The answers of an exported model to `count` rows of the eval split, or to as many as it answers in 30 s."""
-    from serving.predictor import Predictor
-
-    rows = _sample(staged, "eval", count)
-    requests = [task.request(row) for row in rows]
+def predictions(task: Task, uri: str, total: int, count: int) -> Rows:
+    """`count` of the `total` answers that EvalPredictions wrote to `uri`, chosen at random and the same each time."""
+    chosen = _chosen(total, count)
     fields = [name for name in task.answer_columns if name not in ("label", "answer")]
     found = []
-    for row, request, answer in zip(rows, requests, _answers(Predictor(model), requests), strict=False):
-        truth = task.truth(row)
-        found.append(
-            [
-                *map(_short, request),
-                _short(truth),
-                _short(answer.label),
-                truth == answer.label,
-                *(_cell(answer, name, task) for name in fields),
-            ]
-        )
+    for number, (row, answer) in enumerate(read_predictions(uri)):
+        if number in chosen:
+            truth = task.truth(row)
+            shown = [*map(_short, task.request(row)), _short(truth), _short(answer.label), truth == answer.label]
+            found.append([*shown, *(_cell(answer.fields[name]) for name in fields)])
     return Rows([*(task.example_roles or task.inputs), "truth", "answer", "equal", *fields], found)
 
 
-def _answers(predictor: "Predictor", requests: Sequence[Sequence[str]]) -> Iterator[Answer]:
-    started = time.monotonic()
-    for first in range(0, len(requests), ANSWERED_TOGETHER):
-        yield from predictor.answer(requests[first : first + ANSWERED_TOGETHER])
-        if time.monotonic() - started > ANSWERED_SECONDS:
-            return
-
-
 def _sample(staged: Staged, split: str, count: int) -> list[Mapping[str, str]]:
-    chosen = set(random.Random(SEED).sample(range(staged.rows[split]), min(count, staged.rows[split])))
+    chosen = _chosen(staged.rows[split], count)
     with open(staged.folder / split / "rows.csv", encoding="utf-8", newline="") as file:
         return [row for number, row in enumerate(csv.DictReader(file)) if number in chosen]
 
 
-def _cell(answer: Answer, name: str, task: Task) -> Any:
-    value = answer.fields[name]
-    return value if isinstance(value, int | float) else answer.cells[task.answer_columns.index(name)]
+def _chosen(total: int, count: int) -> set[int]:
+    return set(random.Random(SEED).sample(range(total), min(count, total)))
+
+
+def _cell(value: Any) -> Any:
+    """A number as it is, what is made of others as JSON."""
+    return value if isinstance(value, int | float) else json.dumps(value, ensure_ascii=False)
 
 
 def _short(text: str) -> str:

@@ -88,7 +88,7 @@ class TrackedRun:
         self._guarded.later(lambda: self._tracker.component_changed(told))
         if report.state in ("done", "cached"):
             self._ended.add(report.id)
-            if report.id in ("Trainer", "Evaluator"):
+            if report.id in ("Trainer", "EvalPredictions", "Evaluator"):
                 self._guarded.now(lambda: self._read(report))
 
     def training(self, progress: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ class TrackedRun:
         from pipeline.tracking.curves import read_curves
 
         record, rows = self._keeper.record, self._config.tracking.table_rows
-        model = Path(record.pushed_path or Path(self._nodes["Trainer"].outputs["model"].uri, "Format-Serving"))
+        answers = self._nodes["EvalPredictions"].outputs["predictions"].uri
         evaluation = Evaluation(
             blessed=bool(record.blessed),
             failures=record.failures,
@@ -159,7 +159,7 @@ class TrackedRun:
             slices=record.slices,
             confusion=record.confusion,
             curves=read_curves(self._nodes["Evaluator"].outputs["evaluation"].uri),
-            predictions=predictions(self._task, self._staged, model, rows) if rows else None,
+            predictions=predictions(self._task, answers, self._staged.rows["eval"], rows) if rows else None,
         )
         self._guarded.later(lambda: self._tracker.evaluated(evaluation))
 

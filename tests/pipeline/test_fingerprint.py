@@ -60,7 +60,7 @@ def changed_by_editing(root: Path, module: str) -> set[str]:
         ("serving.sessions", {"Canary"}),
         ("serving.lite", {"Canary", *TRAINERS}),  # what an int8 model is compared by
         ("serving.predictor", {"BehaviourTests", "Canary"}),
-        ("modules.raw_examples", {"BehaviourTests", "Canary"}),
+        ("modules.example_rows", {"BehaviourTests", "Canary"}),
         ("modules.behaviours.changes", {"BehaviourTests"}),
         ("modules.behaviours.read", set()),  # read before TFX starts
         ("serving.client", set()),

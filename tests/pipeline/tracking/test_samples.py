@@ -9,10 +9,12 @@ import pytest
 from serving_models import write_answers_model, write_entities_model, write_model
 
 from data.staging import Staged
+from modules.predictions import Prediction, write_predictions
 from modules.tasks import task_from
 from modules.tasks.task import Task
-from pipeline.tracking import samples
 from pipeline.tracking.samples import SHOWN_CHARACTERS, data_sample, predictions
+from pipeline.tracking.tracker import Rows
+from serving.predictor import Predictor
 
 
 def staged(folder: Path, columns: list[str], rows: dict[str, list[list[Any]]]) -> Staged:
@@ -26,6 +28,15 @@ def staged(folder: Path, columns: list[str], rows: dict[str, list[list[Any]]]) -
 
 def task(name: str, labels: list[str] | None = None, **columns: str) -> Task:
     return task_from({"task": name, "columns": columns, "labels": labels, "options": {}})
+
+
+def answered(of: Task, rows: Staged, model: Path, count: int) -> Rows:
+    """What is shown of the answers of a model, in whose folder they are written."""
+    with open(rows.folder / "eval" / "rows.csv", encoding="utf-8", newline="") as file:
+        read = list(csv.DictReader(file))
+    answers = Predictor(model).answer([of.request(row) for row in read])
+    write_predictions(str(model / "answers"), map(Prediction, read, answers))
+    return predictions(of, str(model / "answers"), rows.rows["eval"], count)
 
 
 BINARY = task("binary", ["short-v1", "long-v1"], label="kind")
@@ -53,7 +64,7 @@ def test_the_data_s_sample_has_its_share_of_each_split_and_is_the_same_each_time
 
 
 def test_predictions_stand_beside_the_truth(texts: Staged, tmp_path: Path) -> None:
-    found = predictions(BINARY, texts, write_model(tmp_path / "model"), 1000)
+    found = answered(BINARY, texts, write_model(tmp_path / "model"), 1000)
     assert found.columns == ["text", "truth", "answer", "equal", "probability"]
     assert len(found.rows) == 100
     for text, truth, answer, equal, probability in found.rows:
@@ -62,22 +73,16 @@ def test_predictions_stand_beside_the_truth(texts: Staged, tmp_path: Path) -> No
         assert probability == pytest.approx(min(len(text), 1000) / 1000)
 
 
-def test_slow_answers_are_no_longer_waited_for(texts: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "ANSWERED_SECONDS", -1.0)
-    found = predictions(BINARY, texts, write_model(tmp_path / "model"), 1000)
-    assert len(found.rows) == samples.ANSWERED_TOGETHER
-
-
 def test_entities_and_answers_are_told_with_their_scores_and_long_texts_cut(tmp_path: Path) -> None:
     tagged = staged(tmp_path / "tagged", ["tokens", "tags"], {"eval": [["Ada met Bob", "B-PER O B-PER"]]})
-    entities = predictions(task("token_classification", ["PER"]), tagged, write_entities_model(tmp_path / "e"), 5)
+    entities = answered(task("token_classification", ["PER"]), tagged, write_entities_model(tmp_path / "e"), 5)
     assert entities.columns == ["tokens", "truth", "answer", "equal", "entities"]
     assert entities.rows[0][:4] == ["Ada met Bob", "PER Ada; PER Bob", "PER Ada", False]
     assert '"score": 0.75' in entities.rows[0][4]
 
     columns = ["question", "context", "answer", "answer_start"]
     asked = staged(tmp_path / "asked", columns, {"eval": [["Who?", "Adam" + 3000 * "b", "Adam", 0]]})
-    answers = predictions(task("question_answering"), asked, write_answers_model(tmp_path / "a"), 5)
+    answers = answered(task("question_answering"), asked, write_answers_model(tmp_path / "a"), 5)
     assert answers.columns == ["question", "context", "truth", "answer", "equal", "start", "end", "score"]
     [row] = answers.rows
     assert row[0] == "Who?"
