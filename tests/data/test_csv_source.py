@@ -65,7 +65,7 @@ def test_a_table_inside_a_package_is_found_without_importing_the_package(
     package = tmp_path / "package_with_a_table"
     (package / "tables").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('was imported')")
-    (package / "tables" / "t.csv.gz").write_bytes(gzip.compress(TABLE))
+    (package / "tables" / "t.csv.gz").write_bytes(gzip.compress(TABLE, mtime=0))
     monkeypatch.syspath_prepend(tmp_path)
 
     assert read("package://package_with_a_table/tables/t.csv.gz") == LINES
@@ -104,8 +104,8 @@ def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("cut.csv.gz", gzip.compress(TABLE * 99)[:-9]),
-        ("damaged.csv.gz", gzip.compress(TABLE)[:12] + b"\xff\xff" + gzip.compress(TABLE)[14:]),
+        ("cut.csv.gz", gzip.compress(TABLE * 99, mtime=0)[:-9]),
+        ("damaged.csv.gz", gzip.compress(TABLE, mtime=0)[:12] + b"\xff\xff" + gzip.compress(TABLE, mtime=0)[14:]),
         ("not.csv.gz", TABLE),
         ("not.csv.bz2", TABLE),
         ("cut.csv.bz2", bz2.compress(TABLE)[:-9]),
