@@ -9,6 +9,7 @@ from rich.markup import escape
 from data.errors import UserError
 from pipeline.commands.compare import compare
 from pipeline.commands.data import data
+from pipeline.commands.drift import drift
 from pipeline.commands.eda import eda
 from pipeline.commands.encoder import encoder
 from pipeline.commands.explain import explain
@@ -31,6 +32,7 @@ COMMANDS = (
     runs,
     report,
     compare,
+    drift,
     explain,
     promote,
     rollback,

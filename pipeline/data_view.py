@@ -1,11 +1,16 @@
 """What the data are like, on the terminal: from the part `data` of a report."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from modules.drift import Finding
 
 SHOWN_LABELS = 20
 STYLES = {"stops a run": "red", "warning": "yellow"}
@@ -53,6 +58,16 @@ def _findings(data: Mapping[str, Any]) -> Table:
     for finding in data.get("drift", []):
         name = f"{finding['feature'].replace('_', ' ')}, {finding['comparison']}"
         _add(table, name, f"{finding['value']:.4f}", f"{finding['threshold']:g}", finding)
+    return table
+
+
+def drift_table(found: Sequence[Finding]) -> Table:
+    """A line a distance."""
+    table = _table("feature", "is", "by chance", "allowed", "")
+    for finding in found:
+        verdict = ("beyond the limit" if finding.action == "stop" else "warning") if finding.exceeded else ""
+        numbers = f"{finding.value:.4f}", f"{finding.chance:.4f}", f"{finding.threshold:g}"
+        table.add_row(finding.feature.replace("_", " "), *numbers, verdict, style="red" if verdict else None)
     return table
 
 

@@ -94,6 +94,34 @@ def test_a_slice_of_one_class_has_no_area_under_a_curve(house: House, first_run)
     assert all(s["roc_auc"] is not None for s in slices if s not in one_class)
 
 
+def test_the_report_has_the_evaluator_s_figures_and_the_way_from_the_file_to_the_model(house: House, first_run) -> None:
+    run = house.runs()[0]
+    written = house.root / "reports" / f"{run['id']}.html"
+    assert f"report: {written}" in first_run.stdout
+    assert written.read_text(encoding="utf-8").startswith("<!doctype html>")
+    report = json.loads(written.with_suffix(".json").read_bytes())
+    figures = {name: figure["value"] for name, figure in report["evaluation"]["metrics"].items()}
+    for name in ("precision", "recall", "f1", "accuracy"):
+        assert figures[name] == pytest.approx(run["metrics"][name], abs=1e-6)
+    assert figures["roc_auc"] == pytest.approx(run["metrics"]["roc_auc"], abs=0.02)  # TFMA's is interpolated
+    rows = {row["slice"]: row["rows"] for row in report["evaluation"]["slices"]}
+    assert rows == {row["slice"]: row["example_count"] for row in run["slices"]}
+    assert report["verdict"]["pushed_version"] == run["pushed_version"]
+    assert [gate["metric"] for gate in report["verdict"]["gates"]] == ["precision", "recall"]
+    data = report["data"]
+    assert data["rows"] == run["rows"]
+    assert {split: sum(counts.values()) for split, counts in data["labels"].items()} == run["rows"]
+    assert all(sum(data["lengths"][unit]["train"]) == run["rows"]["train"] for unit in data["lengths"])
+    assert [c["component"] for c in report["lineage"]] == COMPONENTS
+    made = {(a["type"], a["id"]) for c in report["lineage"] for a in c["outputs"]}
+    read = {(a["type"], a["id"]) for c in report["lineage"] for a in c["inputs"]}
+    assert read <= made
+    assert all(len(c["fingerprint"]) == 64 for c in report["lineage"])
+    again = house.tfx_bert("report", "--json")
+    assert json.loads(again.stdout)["evaluation"] == report["evaluation"]
+    assert again.stderr == ""
+
+
 def test_predict_answers_texts_on_the_command_line(house: House, first_run) -> None:
     answered = house.tfx_bert("predict", "How long do I boil an egg?", "Why does everyone lie about mondays?")
     assert answered.returncode == 0, answered.stderr
@@ -255,6 +283,67 @@ def test_an_int8_engine_is_pushed_served_and_asked(house: House, first_run) -> N
     for text in texts:
         assert text in remote.stdout
     assert remote.stdout.count("sincere") >= 2
+
+
+def test_data_unlike_the_last_run_s_stop_the_run_and_are_told(house: House, first_run) -> None:
+    config = yaml.safe_load((house.work / "tiny.yaml").read_text())
+    with open(house.work / config["data"]["path"], encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    sincere = [row for row in rows if row["label"] == "sincere"]
+    with open(house.work / "moved.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        # Twice as many sincere ones: of a copy, each has another id and two words more.
+        writer.writerows(rows)
+        for number in range(2):
+            writer.writerows(
+                {**row, "id": f"{row['id']}-{number}", "text": f"{row['text']} {row['id']} {number}"} for row in sincere
+            )
+    moved = ["--set", "data.path=moved.csv", "--set", "data.faults.near_duplicates_across_splits.action=off"]
+    stopped = house.tfx_bert("run", "tiny.yaml", *moved)
+    assert stopped.returncode == 1
+    assert "the training split against that of the last run: the shares of the labels differ" in stopped.stderr
+    assert "data.drift.label" in stopped.stderr
+    assert "--set data.drift.action=warn" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert "Transform" not in house.states()
+    # What stopped a run is not what the next one is compared with.
+    looked = house.tfx_bert("eda", "tiny.yaml", *moved, "--set", "data.drift.action=warn")
+    assert looked.returncode == 0, looked.stderr
+    assert "stops a run" not in looked.stdout
+    assert "label, the training split against that of the last run" in looked.stdout
+    run = house.runs()[0]
+    assert run["status"] == "eda"
+    assert any("the shares of the labels differ" in line for line in run["warnings"])
+    assert (house.root / "reports" / f"{run['id']}.html").is_file()
+
+
+def test_logged_requests_are_compared_with_the_training_texts(house: House, first_run) -> None:
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    def logged(name: str, texts: list[str]) -> str:
+        with tf.io.TFRecordWriter(str(house.work / name)) as file:
+            for text in texts:
+                log = PredictionLog()
+                log.predict_log.request.inputs["text"].CopyFrom(tf.make_tensor_proto([text]))
+                file.write(log.SerializeToString())
+        return name
+
+    config = yaml.safe_load((house.work / "tiny.yaml").read_text())
+    with open(house.work / config["data"]["path"], encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    same = house.tfx_bert("drift", logged("same.tfrecord", texts))
+    assert same.returncode == 0, same.stderr + same.stdout
+    assert "177 texts that were asked" in same.stdout
+    longer = house.tfx_bert("drift", logged("longer.tfrecord", [f"{text} {text}" for text in texts]))
+    assert longer.returncode == 2
+    assert "the requests against the training split: the lengths in words differ" in longer.stdout
+    few = house.tfx_bert("drift", logged("few.tfrecord", texts[:5]))
+    assert few.returncode == 1
+    assert "5 texts were logged" in few.stderr
+    (house.work / "no.tfrecord").write_text("not a log")
+    assert "is no log of requests" in house.tfx_bert("drift", "no.tfrecord").stderr
 
 
 def test_bad_rows_stop_the_run_before_anything_is_written(house: House, first_run) -> None:
