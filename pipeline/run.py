@@ -87,7 +87,7 @@ def run(config: Config, engine: str, *, verbose: bool = False, started: float | 
             if record.pushed_path:
                 _show_answers(console, task, staged, Path(record.pushed_path))
         for line in logs_in_words(record):
-            console.print(escape(line), style="dim")
+            console.print(escape(line), style="dim", soft_wrap=True)
     return record
 
 

@@ -47,4 +47,4 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     for line in [*chosen.failures, *([chosen.error] if chosen.error else [])]:
         console.print(f"  {escape(line)}")
     for line in logs_in_words(chosen):
-        console.print(escape(line))
+        console.print(escape(line), soft_wrap=True)
