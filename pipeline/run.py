@@ -104,7 +104,7 @@ def run(
             if record.pushed_path:
                 show_answers(console, task, staged, Path(record.pushed_path))
         for line in logs_in_words(record):
-            console.print(escape(line), style="dim")
+            console.print(escape(line), style="dim", soft_wrap=True)
     return record
 
 

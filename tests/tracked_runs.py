@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ HISTORY = {"loss": [0.6, 0.4], "val_loss": [0.7, 0.5]}
 
 @dataclass
 class TrackedPipeline:
-    """One pipeline under `root` with everything that a run would find there."""
+    """One pipeline under `root` with everything that a run would find there; `inside` is called in each component."""
 
     root: Path
     config: Config
@@ -42,6 +42,7 @@ class TrackedPipeline:
     pushed: Path
     console: Console
     states: dict[str, str] = field(default_factory=dict)
+    inside: Callable[[str], None] = print
 
     def run(self, fails_in: str | None = None, interrupted: bool = False, blessed: bool = True) -> RunRecord:
         """A run whose record, told at its end, is returned; a component in `fails_in` raises RuntimeError."""
@@ -51,6 +52,7 @@ class TrackedPipeline:
         with tracked(self.config, self.staged, self.task, keeper, self.console) as listeners:
             for component in COMPONENTS:
                 self._report(component, "running", [keeper, *listeners])
+                self.inside(component)
                 if component == "Trainer" and self.states.get(component, "done") == "done":
                     train()
                 if component == fails_in:

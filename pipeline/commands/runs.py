@@ -52,4 +52,4 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
         console.print(f"  {escape(line)}")
     console.print(f"why, and what can be done: tfx-bert explain {chosen.id}")
     for line in logs_in_words(chosen):
-        console.print(escape(line))
+        console.print(escape(line), soft_wrap=True)

@@ -71,7 +71,7 @@ class TrackedRun:
     ):
         self._tracker, self._guarded = tracker, guarded
         self._config, self._staged, self._task, self._keeper = config, staged, task, keeper
-        self._begun = False
+        self._begun = self._unsaved = False
         self._ended: set[str] = set()
         self._nodes: dict[str, NodeResult] = {}
 
@@ -92,6 +92,9 @@ class TrackedRun:
                 self._guarded.now(lambda: self._read(report))
 
     def training(self, progress: dict[str, Any]) -> None:
+        if self._unsaved:  # here, as a record has one writer
+            self._unsaved = False
+            self._guarded.now(self._keeper.save)
         self._guarded.later(lambda: self._tracker.training(progress))
 
     def _begin(self) -> None:
@@ -108,6 +111,7 @@ class TrackedRun:
         )
         self._tracker.begin(facts)
         self._note_whereabouts()
+        self._unsaved = True
 
     def _show_data(self) -> None:
         self._tracker.data_shown(data_sample(self._task, self._staged, self._config.tracking.table_rows))

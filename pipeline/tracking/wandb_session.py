@@ -16,6 +16,8 @@ import psutil
 from pipeline.tracking.tracker import Whereabouts
 
 INIT_SECONDS = 10.0
+# What a killed run may lose of its files.
+FLUSHED_SECONDS = 2.0
 SERVICE = "wandb-core"
 # Nothing of the machine, the user or the code around: a run's page has what the pipeline tells, and that is all.
 PRIVACY = {
@@ -138,6 +140,7 @@ class Session:
             finish_timeout=self._upload_seconds,
             finish_timeout_raises=True,
             stop_fn=_ignore_stop,
+            x_transaction_log_flush_interval=FLUSHED_SECONDS,
         )
         return self._wandb.init(
             project=self._project,

@@ -149,6 +149,7 @@ def test_a_tracker_leaves_the_cache_alone_and_a_cached_run_is_tracked_whole(hous
     upload = f"wandb sync {house.root}/tracking/{run['id']}/wandb/*run-*"
     assert f"W&B: offline in {house.root}/tracking/{run['id']}; to upload: {upload}" in tracked.stdout
     assert f"tensorboard --logdir {run['training_logs']}" in tracked.stdout
+    assert upload in house.tfx_bert("runs", run["id"]).stdout
     assert list(Path(run["training_logs"]).glob("train/events.out.tfevents.*"))
     assert tracked.stderr == first_run.stderr
     assert "wandb:" not in tracked.stdout

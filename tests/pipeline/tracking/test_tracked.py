@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tracked_runs import EPOCHS, HISTORY, METRICS, RUN, SLICES, STEPS, VERSION, TrackedPipeline, build
+from tracked_runs import EPOCHS, HISTORY, METRICS, RUN, SLICES, STEPS, VERSION, TrackedPipeline, build, train
 
 from data.errors import UserError
 from data.staging import Staged
@@ -131,6 +131,26 @@ def test_each_step_and_each_epoch_s_end_is_told_and_the_log_gets_no_step(
     assert {record.name for record in caplog.records} & {"tfx_bert.steps"} == set()
     assert not logging.getLogger("tfx_bert.steps").isEnabledFor(logging.DEBUG)
     assert logging.getLogger("tfx_bert.steps").handlers == []
+
+
+def test_a_run_that_is_killed_in_its_training_has_left_where_it_is_tracked(
+    diary: type[Diary], pipeline: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, kept = threading.Event(), []
+    monkeypatch.setattr(diary, "data_shown", lambda self, sample: begun.set())
+    mine = pipeline(tracker="diary")
+
+    def look(component: str) -> None:
+        if component == "Trainer":
+            assert begun.wait(60)
+            train()
+            kept.extend(read_records([mine.root]))
+
+    mine.inside = look
+    mine.run()
+    [record] = kept
+    assert record.status == "running"
+    assert record.tracking == {"tracker": "diary", "url": "http://tracker/mine"}
 
 
 def test_a_cached_training_is_told_from_its_record(diary: type[Diary], pipeline: Build) -> None:
