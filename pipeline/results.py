@@ -88,12 +88,13 @@ def _read_mistakes(evaluation_uri: str, labels: Sequence[str]) -> list[dict[str,
 
 
 def _leave_out_undefined(metrics: dict[str, Any]) -> None:
-    """Puts None for NaN, and for the areas of a slice with one class only, which TFMA gives as 0 or 1."""
+    """Puts None for NaN, and for what says nothing of a slice with one class only, which TFMA gives as 0 or 1."""
     for name, value in metrics.items():
         if isinstance(value, float) and math.isnan(value):
             metrics[name] = None
-    if metrics.pop(_MEAN_LABEL, None) in (0.0, 1.0) and "roc_auc" in metrics:
-        metrics["roc_auc"] = metrics["pr_auc"] = None
+    positive = metrics.pop(_MEAN_LABEL, None)
+    nothing = {0.0: ("roc_auc", "pr_auc", "precision", "f1", "recall"), 1.0: ("roc_auc", "pr_auc", "precision", "f1")}
+    metrics.update(dict.fromkeys(name for name in nothing.get(positive, ()) if name in metrics))
 
 
 def read_failures(evaluation_uri: str) -> list[str]:

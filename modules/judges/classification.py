@@ -25,11 +25,13 @@ class BinaryJudge(Judge):
         return np.array([truth and said, said and not truth, truth and not said, not (truth or said)], np.float32)
 
     def metrics(self, counts: np.ndarray) -> dict[str, np.ndarray]:
-        hits, false, missed, _ = np.moveaxis(counts, -1, 0)
+        hits, false, missed, right_no = np.moveaxis(counts, -1, 0)
+        # Among rows of one class, precision is 0 or 1 whatever the model does.
+        both = (hits + missed > 0) & (false + right_no > 0)
         return {
-            "precision": ratio(hits, hits + false),
+            "precision": np.where(both, ratio(hits, hits + false), np.nan),
             "recall": ratio(hits, hits + missed),
-            "f1": ratio(2 * hits, 2 * hits + false + missed),
+            "f1": np.where(both, ratio(2 * hits, 2 * hits + false + missed), np.nan),
             "accuracy": ratio(counts[..., 0] + counts[..., 3], counts.sum(axis=-1)),
         }
 

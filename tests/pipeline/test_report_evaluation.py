@@ -164,6 +164,14 @@ def test_what_cannot_be_computed_has_no_value_and_no_interval() -> None:
     assert evaluation_part([], task_from(BINARY), None, 0.5) == {}
 
 
+def test_of_a_slice_of_one_label_only_what_depends_on_the_model_is_told(binary: Binary) -> None:
+    found = evaluation_part(binary.predictions(), task_from(BINARY), slicing(BINARY, "label"), 0.5)
+    of_no, of_yes = (values(row["metrics"]) for row in found["slices"])
+    assert {name for name, value in of_no.items() if value is not None} == {"accuracy"}
+    assert of_no["accuracy"] == pytest.approx(np.mean(~binary.decision[~binary.truth]), abs=1e-6)
+    assert {name for name, value in of_yes.items() if value is not None} == {"accuracy", "recall"}
+
+
 def test_rare_values_are_one_slice(binary: Binary) -> None:
     found = evaluation_part(
         binary.predictions(), task_from(BINARY), slicing(BINARY, "length_bucket", min_rows=ROWS), 0.5

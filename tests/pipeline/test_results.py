@@ -17,7 +17,7 @@ from sklearn.metrics import (
 
 from modules.heads.classification import BinaryServing
 from modules.tasks import task_from
-from pipeline.eval_config import build_eval_config
+from pipeline.eval_config import BASELINE, build_eval_config
 from pipeline.results import read_failures, read_metrics
 from pipeline.settings.judgement import EvaluationConfig
 
@@ -108,8 +108,8 @@ def expected(labels: np.ndarray, hundredths: np.ndarray) -> dict[str, float]:
 def test_metrics_are_the_candidate_s_overall_and_in_each_slice(
     evaluation: str, rows: Rows, request: pytest.FixtureRequest
 ) -> None:
-    overall, slices, confusion = read_metrics(request.getfixturevalue(evaluation), BINARY)
-    assert confusion == []
+    overall, slices, confusion, intervals = read_metrics(request.getfixturevalue(evaluation), BINARY)
+    assert (confusion, intervals) == ([], {})
     # TFMA interpolates between thresholds.
     assert overall == pytest.approx(expected(rows.labels, rows.candidate), abs=0.015)
     assert overall["precision"] == pytest.approx(expected(rows.labels, rows.candidate)["precision"], abs=1e-6)
@@ -119,6 +119,13 @@ def test_metrics_are_the_candidate_s_overall_and_in_each_slice(
         row = {name: value for name, value in row.items() if name != "slice"}
         assert row == pytest.approx(expected(rows.labels[inside], rows.candidate[inside]), abs=0.03)
         assert row["example_count"] == inside.sum()
+
+
+def test_the_model_to_beat_has_metrics_of_its_own_where_there_is_one(rejected: str, alone: str, rows: Rows) -> None:
+    of_baseline = read_metrics(rejected, BINARY, BASELINE).overall
+    assert of_baseline["precision"] == pytest.approx(expected(rows.labels, rows.baseline)["precision"], abs=1e-6)
+    assert of_baseline["precision"] != read_metrics(rejected, BINARY).overall["precision"]
+    assert read_metrics(alone, BINARY, BASELINE).overall == {}
 
 
 def test_each_missed_threshold_is_told_with_what_was_asked_and_how_much_is_missing(rejected: str, rows: Rows) -> None:
