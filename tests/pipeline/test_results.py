@@ -68,7 +68,12 @@ def evaluate(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Evaluate:
     evaluation = Evaluation(tmp_path_factory.mktemp("results"), rows.examples, models)
 
     def run(least: dict[str, float], max_drop: float, baseline: bool = True) -> tuple[str, int]:
-        settings = EvaluationConfig(min=least, max_drop={"pr_auc": max_drop}, slice_min={"accuracy": 0.01})
+        settings = EvaluationConfig(
+            min=least,
+            max_drop={"pr_auc": max_drop},
+            slice_min={"accuracy": 0.01},
+            confidence_intervals="none" if baseline else "poisson_bootstrap",
+        )
         config = build_eval_config(BINARY, settings, ["length_bucket"])
         return evaluation.run(config, tmp_path_factory.mktemp("evaluation"), BINARY, baseline)
 
@@ -85,7 +90,7 @@ def rejected(evaluate: Evaluate) -> str:
 
 @pytest.fixture(scope="module")
 def alone(evaluate: Evaluate) -> str:
-    """A first model, without a baseline, that is good enough."""
+    """A first model, without a baseline, that is good enough; with confidence intervals."""
     folder, blessed = evaluate({"precision": 0.1, "recall": 0.1}, max_drop=0.01, baseline=False)
     assert blessed
     return folder
@@ -109,7 +114,8 @@ def test_metrics_are_the_candidate_s_overall_and_in_each_slice(
     evaluation: str, rows: Rows, request: pytest.FixtureRequest
 ) -> None:
     overall, slices, confusion, intervals = read_metrics(request.getfixturevalue(evaluation), BINARY)
-    assert (confusion, intervals) == ([], {})
+    assert confusion == []
+    assert bool(intervals) == (evaluation == "alone")
     # TFMA interpolates between thresholds.
     assert overall == pytest.approx(expected(rows.labels, rows.candidate), abs=0.015)
     assert overall["precision"] == pytest.approx(expected(rows.labels, rows.candidate)["precision"], abs=1e-6)
@@ -126,6 +132,15 @@ def test_the_model_to_beat_has_metrics_of_its_own_where_there_is_one(rejected: s
     assert of_baseline["precision"] == pytest.approx(expected(rows.labels, rows.baseline)["precision"], abs=1e-6)
     assert of_baseline["precision"] != read_metrics(rejected, BINARY).overall["precision"]
     assert read_metrics(alone, BINARY, BASELINE).overall == {}
+
+
+def test_intervals_are_those_of_each_metric_in_each_slice(alone: str, rows: Rows) -> None:
+    overall, slices, _, intervals = read_metrics(alone, BINARY)
+    assert set(intervals) == {"overall", *(row["slice"] for row in slices)}
+    low, high = intervals["overall"]["precision"]
+    assert low < overall["precision"] < high
+    spread = 1.96 * np.sqrt(overall["precision"] * (1 - overall["precision"]) / sum(rows.candidate >= 59.5))
+    assert (high - low) / 2 == pytest.approx(spread, rel=0.6)
 
 
 def test_each_missed_threshold_is_told_with_what_was_asked_and_how_much_is_missing(rejected: str, rows: Rows) -> None:
