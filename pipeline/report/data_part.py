@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data.staging import MANIFEST
 from modules.text_records import read_anomalies, read_statistics
 from modules.text_statistics import LENGTHS, UNKNOWN, TextStatistics
 from pipeline.records import RunRecord
@@ -23,6 +25,7 @@ def data_part(record: RunRecord, statistics_uri: str | None, text_anomalies_uri:
     settings = record.settings["data"]
     found: dict[str, Any] = {
         "source": [path for path in (settings["path"], settings.get("eval_path")) if path],
+        "sha256": _sha256(record.staged.get("folder")),
         "rows": record.rows,
         **{name: value for name, value in record.staged.items() if name != "folder"},
         "max_seq_length": record.settings.get("preprocessing", {}).get("max_seq_length"),
@@ -40,6 +43,12 @@ def data_part(record: RunRecord, statistics_uri: str | None, text_anomalies_uri:
         anomalies = read_anomalies(text_anomalies_uri)
         found["drift"], found["faults"] = anomalies["drift"], anomalies["faults"]
     return found
+
+
+def _sha256(staged: str | None) -> list[str]:
+    """Of the source's files as they were read, in their order."""
+    manifest = Path(staged or "", MANIFEST)
+    return list(json.loads(manifest.read_bytes())["sha256"]) if staged and manifest.is_file() else []
 
 
 def _histogram(name: str, splits: Splits) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whole runs, as a user makes them: each test goes on from where the one before left the work folder."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -109,6 +110,8 @@ def test_the_report_has_the_evaluator_s_figures_and_the_way_from_the_file_to_the
     assert report["verdict"]["pushed_version"] == run["pushed_version"]
     assert [gate["metric"] for gate in report["verdict"]["gates"]] == ["precision", "recall"]
     data = report["data"]
+    with open(data["source"][0], "rb") as file:
+        assert data["sha256"] == [hashlib.file_digest(file, "sha256").hexdigest()]
     assert data["rows"] == run["rows"]
     assert {split: sum(counts.values()) for split, counts in data["labels"].items()} == run["rows"]
     assert all(sum(data["lengths"][unit]["train"]) == run["rows"]["train"] for unit in data["lengths"])
