@@ -1,5 +1,6 @@
 """A run as trackers see it, without TFX: its components are reported, and what they left is in a real ML Metadata."""
 
+import csv
 import json
 import logging
 import time
@@ -14,6 +15,7 @@ from rich.console import Console
 from serving_models import labels_of, write_model
 
 from data.staging import Staged
+from modules.predictions import Prediction, write_predictions
 from modules.progress import ReportProgress
 from modules.tasks.task import Task
 from pipeline.config import Config
@@ -22,9 +24,10 @@ from pipeline.prepare import stage_data
 from pipeline.records import RecordKeeper, RunRecord
 from pipeline.tracking.tracked import tracked
 from pipeline.watch import ComponentReport, Listener
+from serving.predictor import Predictor
 
 RUN, NAME, VERSION = "20261125-120000", "mine", 1
-COMPONENTS = ("CsvExampleGen", "Trainer", "Evaluator", "Pusher")
+COMPONENTS = ("CsvExampleGen", "Trainer", "EvalPredictions", "Evaluator", "Pusher")
 STEPS, EPOCHS = 3, 2
 METRICS = {"example_count": 20.0, "f1": 0.75, "roc_auc": None}
 SLICES = [{"slice": "length_bucket 00-09", "example_count": 12.0, "f1": 0.5}]
@@ -117,10 +120,20 @@ def build(root: Path, console: Console, **tracking: Any) -> TrackedPipeline:
     (logs / "training.json").write_text(json.dumps(record), encoding="utf-8")
     outputs = {
         "Trainer": {"model": root / "model", "model_run": logs},
+        "EvalPredictions": {"predictions": root / "predictions"},
         "Evaluator": {"evaluation": root / "evaluation"},
     }
+    answer(staged, config.make_task(staged.labels), pushed, root / "predictions")
     put_nodes(connect(config.metadata_path), outputs)
     return TrackedPipeline(root, config, staged, config.make_task(staged.labels), pushed, console)
+
+
+def answer(staged: Staged, task: Task, model: Path, folder: Path) -> None:
+    """What EvalPredictions leaves."""
+    with open(staged.folder / "eval" / "rows.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    answers = Predictor(model).answer([task.request(row) for row in rows])
+    write_predictions(str(folder), map(Prediction, rows, answers))
 
 
 def connect(path: Path) -> mlmd.MetadataStore:

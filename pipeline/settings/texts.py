@@ -1,12 +1,34 @@
 """`data.drift`, `data.skew` and `data.faults`: what the texts may be like."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.settings.section import Section, Share
 
-Action = Literal["stop", "warn", "off"]
+
+def _unquoted(value: Any) -> Any:
+    """YAML reads an unquoted off as false."""
+    return "off" if value is False else value
+
+
+Action = Annotated[Literal["stop", "warn", "off"], BeforeValidator(_unquoted)]
+
+
+class Limits(Section):
+    """A section of limits: what is not said of one of them stays as it is by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        kept = dict(values)
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, Section) and isinstance(kept.get(name), Mapping):
+                kept[name] = {**field.default.model_dump(), **kept[name]}
+        return kept
 
 
 class DistanceLimit(Section):
@@ -17,7 +39,7 @@ class DistanceLimit(Section):
     action: Action | None = Field(None, description="that of the section, unless given")
 
 
-class DistanceLimits(Section):
+class DistanceLimits(Limits):
     """How far two sets of texts may be apart, by what is compared."""
 
     action: Action = Field(description="stop: the run ends before training; warn: it goes on and says so")
@@ -54,7 +76,7 @@ class FaultLimit(Section):
     action: Action
 
 
-class TextFaults(Section):
+class TextFaults(Limits):
     """Faults that only texts have; shares are of all rows, those across splits of the eval split's."""
 
     duplicates_across_splits: FaultLimit = FaultLimit(max_share=0.0, action="stop")

@@ -214,6 +214,19 @@ def test_slices_are_those_of_the_task_unless_given_and_each_is_named_once(tmp_pa
         assert problems(source) == [f"evaluation.slices is {slices!r}: {problem}"]
 
 
+def test_of_a_limit_that_is_given_in_part_the_rest_stays_as_it_is(tmp_path: Path) -> None:
+    data = {"path": "rows.csv", "drift": {"label": {"action": "warn"}}, "faults": {"duplicates": {"max_share": 0.5}}}
+    found = load_config(
+        write(tmp_path, task="multiclass", data=data),
+        ["data.faults.very_long.action=off", "data.skew.words.jensen_shannon=0.5"],
+    ).data
+    assert found.drift.by_feature()["label"] == {"jensen_shannon": None, "l_infinity": 0.08, "action": "warn"}
+    assert found.drift.by_feature()["words"]["action"] == "stop"
+    assert (found.faults.duplicates.max_share, found.faults.duplicates.action) == (0.5, "warn")
+    assert (found.faults.very_long.max_share, found.faults.very_long.action) == (0.01, "off")
+    assert found.skew.by_feature()["words"] == {"jensen_shannon": 0.5, "l_infinity": None, "action": "warn"}
+
+
 def test_an_eval_file_of_its_own_cannot_go_with_a_sample_of_one_file(tmp_path: Path) -> None:
     source = write(tmp_path, data={**MINIMAL["data"], "eval_path": "../dev.csv"})
     assert load_config(source).data.eval_path == str(tmp_path / "../dev.csv")

@@ -9,6 +9,7 @@ from sklearn.metrics import auc, precision_score, recall_score, roc_auc_score
 from modules.heads.classification import BinaryServing
 from modules.tasks import task_from
 from pipeline.eval_config import build_eval_config
+from pipeline.settings.judgement import EvaluationConfig
 from pipeline.tracking.curves import read_curves
 
 ROWS = 80
@@ -27,8 +28,9 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
         parts_of(task), lambda inputs: tf.cast(inputs["input_word_ids"][:, 0:1], tf.float32) / 100, LABELS, 0.5
     )
     examples = [example(f"{score} 0", label) for score, label in zip(SCORES, TRUTHS, strict=True)]
-    config = build_eval_config(task, least={}, max_drop={}, slices=[])
-    found = read_curves(Evaluation(folder, examples, {"candidate": served}).run(config, folder / "evaluation")[0])
+    config = build_eval_config(task, EvaluationConfig(), [])
+    evaluated, _ = Evaluation(folder, examples, {"candidate": served}).run(config, folder / "evaluation", task)
+    found = read_curves(evaluated)
     assert found["roc"].columns == ["false positive rate", "true positive rate", "threshold"]
     assert found["precision_recall"].columns == ["recall", "precision", "threshold"]
     return {name: np.array(points.rows) for name, points in found.items()}

@@ -314,6 +314,7 @@ def test_the_pipeline_is_the_same_with_and_without_a_tracker(tmp_path: Path) -> 
             f"orchestration.artifact_root={tmp_path}",
             f"preprocessing.vocab_file={vocabulary}",
             "preprocessing.lower_case=true",
+            "behaviour.tests=null",
         ]
         config = load_config("reviews", [*base, *settings])
         return Compiler().compile(assemble(config, staged, str(encoder))).SerializeToString(deterministic=True)
