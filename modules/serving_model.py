@@ -23,8 +23,8 @@ class ServingParts(NamedTuple):
     """What an exported model is made of beside the trained one.
 
     variables: all that the model's `forward` reads. transform: Transform's features layer. raw_features: by role, how
-    the column is parsed. columns: by role, its name. inputs: the roles that a request gives. example_roles: the roles that an
-    example must have.
+    the column is parsed. columns: by role, its name. inputs: the roles that a request gives. example_roles: the roles
+    that an example must have.
     """
 
     variables: Sequence[tf.Variable]
