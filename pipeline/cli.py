@@ -7,15 +7,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UserError
+from pipeline.commands.compare import compare
 from pipeline.commands.data import data
 from pipeline.commands.encoder import encoder
 from pipeline.commands.init import init
 from pipeline.commands.predict import predict
+from pipeline.commands.report import report
 from pipeline.commands.run import run
 from pipeline.commands.runs import runs
 from pipeline.commands.serve import serve
 
-COMMANDS = (run, init, predict, serve, runs, data, encoder)
+COMMANDS = (run, init, predict, serve, runs, report, compare, data, encoder)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
