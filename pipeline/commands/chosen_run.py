@@ -42,11 +42,12 @@ def report_of(chosen: Chosen) -> dict[str, Any]:
     """The report that the run wrote at its end, or one collected now."""
     import json
 
-    from pipeline.report.collect import collect
     from pipeline.report.write import FOLDER
 
     written = chosen.root / FOLDER / f"{chosen.record.id}.json"
     if written.is_file():
         report: dict[str, Any] = json.loads(written.read_bytes())
         return report
+    from pipeline.report.collect import collect
+
     return collect(chosen.record)

@@ -171,7 +171,8 @@ def _chart(values: list[dict[str, Any]]) -> alt.Chart:
 
 
 def _legend(names: Sequence[str]) -> alt.Legend | None:
-    return alt.Legend(title=None) if len(names) > 1 else None
+    """A legend for two series or more, one below the other where their names are long."""
+    return alt.Legend(title=None, columns=1 if max(map(len, names)) > 14 else 0) if len(names) > 1 else None
 
 
 def _whole(values: Iterable[float]) -> list[int]:

@@ -11,7 +11,8 @@ from rich.text import Text
 from pipeline.report.words import better, change, cut, figure, short, signed
 
 STYLES = {"good": "green", "bad": "red", "": ""}
-SHOWN_SLICES, CELL = 15, 60
+SHOWN_SLICES, SHOWN_METRICS, CELL = 15, 2, 60
+"""The page has all slices and metrics."""
 
 
 def comparison_tables(compared: Mapping[str, Any]) -> RenderableType:
@@ -26,10 +27,12 @@ def comparison_tables(compared: Mapping[str, Any]) -> RenderableType:
     if compared["metrics"]:
         rows = [("overall", each) for each in compared["metrics"]]
         slices = compared["slices"]
-        rows += [(each["slice"], metric) for each in slices[:SHOWN_SLICES] for metric in each["metrics"]]
+        rows += [
+            (each["slice"], metric) for each in slices[:SHOWN_SLICES] for metric in each["metrics"][:SHOWN_METRICS]
+        ]
         parts.append(_metrics(rows, compared["runs"]))
         if len(slices) > SHOWN_SLICES:
-            parts.append(f"[dim]and {len(slices) - SHOWN_SLICES} slices more: in the page[/]")
+            parts.append(f"and {len(slices) - SHOWN_SLICES} slices more: in the page")
     return Group(*parts)
 
 

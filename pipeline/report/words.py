@@ -43,7 +43,10 @@ def figure(value: Any, digits: int = 4) -> str:
 
 def signed(value: Any, digits: int = 4) -> str:
     """A difference with its sign, a true minus."""
-    return f"{value:+.{digits}f}".replace("-", "−") if _is_number(value) else "–"
+    if not _is_number(value):
+        return "–"
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"
 
 
 def change(value: Any) -> str:
