@@ -1,6 +1,6 @@
 """How long a report takes: its figures, its page, and until a browser shows it.
 
-The eval split is drawn at random (tests/report_samples.py); the browser is Chromium, headless, with an empty profile
+The eval split is drawn at random (report_rows.py); the browser is Chromium, headless, with an empty profile
 each time. Opened means from the navigation's start to the load event, and to the first paint.
 """
 
@@ -20,12 +20,11 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from report_samples import TASKS, report_of
+from report_rows import TASKS, report_of
 
-from pipeline.report.page import page
+from pipeline.report.page import render
 
 OPENED = 5
 TIMES = """() => {
@@ -49,7 +48,7 @@ def measured(name: str, task: dict[str, Any], rows: int) -> dict[str, Any]:
     started = time.monotonic()
     report = report_of(task, rows)
     collected = time.monotonic()
-    content = page(report)
+    content = render(report)
     written = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "report.html")

@@ -10,7 +10,6 @@ from typing import Any
 
 import psutil
 
-from data.errors import UserError
 from pipeline.watch import ComponentReport
 
 FOLDER = "runs"
@@ -116,23 +115,6 @@ def read_records(roots: Iterable[Path]) -> list[RunRecord]:
                         component["state"] = "interrupted"
             records.append(record)
     return sorted(records, key=lambda record: record.started, reverse=True)
-
-
-def find_run(roots: Iterable[Path], run_id: str | None) -> RunRecord:
-    """The run of this id, or the newest.
-
-    Raises:
-      UserError: there is none.
-    """
-    records = read_records(roots)
-    chosen = next((record for record in records if run_id in (None, record.id)), None)
-    if chosen is None and not records:
-        raise UserError(
-            "no runs yet: tfx-bert run reviews (those of a configuration with its own artifact_root: --config)"
-        )
-    if chosen is None:
-        raise UserError(f"no run {run_id!r}; there are {', '.join(r.id for r in records[:10])}")
-    return chosen
 
 
 def _alive(record: RunRecord) -> bool:

@@ -29,13 +29,13 @@ class Report(NamedTuple):
 def written_report(record: RunRecord, root: Path) -> Report | None:
     """None where nothing ran, or where there is none to be had: that never fails a run."""
     from pipeline.report.collect import collect
-    from pipeline.report.write import REPORTS, write_report
+    from pipeline.report.write import FOLDER, write_report
 
     if not record.components:
         return None
     try:
         content = collect(record)
-        return Report(content, f"[dim]report: {escape(str(write_report(content, root / REPORTS)))}[/]")
+        return Report(content, f"[dim]report: {escape(str(write_report(content, root / FOLDER)))}[/]")
     except Exception:
         traceback.print_exc()  # to the log, where one is kept
         logging.getLogger(__name__).warning("the report of run %s could not be written", record.id)

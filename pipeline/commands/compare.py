@@ -4,33 +4,38 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.leave import leave
+
 
 @click.command()
 @click.argument("first")
 @click.argument("second")
 @click.option("--config", help="Whose runs: a configuration. Default: all under ./output.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes.")
-def compare(first: str, second: str, config: str | None, output: Path | None) -> None:
-    """Set two runs side by side: settings that differ, data, metrics, slices.
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the page is written.")
+@click.option("--json", "as_json", is_flag=True, help="What differs as JSON on the standard output; no page.")
+def compare(first: str, second: str, config: str | None, output: Path | None, as_json: bool) -> None:
+    """Set two runs side by side: settings and data that differ, metrics, slices, curves.
 
-    FIRST and SECOND are run ids, as `tfx-bert runs` lists them. A table is shown, and a page written with the curves.
-
-    \b
-    Example:
-      tfx-bert compare 20261125-123300 20261125-151313
+    FIRST and SECOND are run ids (tfx-bert runs); differences are the second less the first. Tables on the terminal and
+    an HTML file; without -o it goes to reports/ in the second run's artifact root.
     """
-    from pipeline.records import find_run
-    from pipeline.report.collect import collect
-    from pipeline.report.compare import comparison_page, comparison_tables
-    from pipeline.report.write import REPORTS, write_whole
-    from pipeline.roots import artifact_roots
+    import json
+
+    from pipeline.commands.chosen_run import chosen_run, report_of
+    from pipeline.report.compare import compare as compare_reports
+    from pipeline.report.compare import render_comparison
+    from pipeline.report.compare_view import comparison_tables
+    from pipeline.report.write import FOLDER, put
     from pipeline.view import console
 
-    records = [find_run(artifact_roots(config), run_id) for run_id in (first, second)]
-    pair = collect(records[0]), collect(records[1])
-    console().print(comparison_tables(*pair))
-    if output is None:
-        folder = Path(records[1].settings["orchestration"]["artifact_root"]) / REPORTS
-        folder.mkdir(parents=True, exist_ok=True)
-        output = folder / f"{records[0].id}-{records[1].id}.html"
-    click.echo(f"page: {write_whole(output, comparison_page(*pair))}")
+    runs = [chosen_run(run_id, config) for run_id in (first, second)]
+    reports = [report_of(run) for run in runs]
+    compared = compare_reports(*reports)
+    if as_json:
+        click.echo(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
+        leave(0)
+    page = output or runs[1].root / FOLDER / f"{first}-{second}.html"
+    put(page, render_comparison(*reports))
+    console().print(comparison_tables(compared))
+    click.echo(page)
+    leave(0)

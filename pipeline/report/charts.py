@@ -1,209 +1,198 @@
-"""The report's charts: Vega-Lite by Altair, drawn to SVG when the report is written.
+"""Charts as Vega-Lite specifications: what is drawn, from the figures of a report. pipeline.report.svg draws them.
 
-So the page needs no script: it opens at once, prints, and asks nobody for anything. Colours are CSS variables of the
-page, for light and dark; what a mark stands for is shown when one points at it.
+Colours are CSS variables of the page (`--train`, `--eval`, ...), so that one drawing serves light, dark and paper. A
+mark that has a `description` says it when it is pointed at; lines get points for that, unseen, HOVERED a series.
 """
 
-from __future__ import annotations
-
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
-import vl_convert
 
-WIDTH, HEIGHT = 330, 200
-FONT = "sans-serif"
-POINTED = 60
-"""How many points of a curve can be pointed at."""
+WIDTH, HEIGHT = 300, 190
+"""In pixels of the drawing; the page scales it to the place that there is."""
+HOVERED = 40
+SHOWN_BINS = 8
+DASHES: dict[str, list[int]] = {"solid": [1, 0], "dashed": [6, 4], "dotted": [2, 3]}
 
-# Vega knows no CSS variables: these stand for them until the chart is drawn.
-TEXT, MUTED, GRID = "#010203", "#010204", "#010205"
-FIRST, SECOND, THIRD = "#010206", "#010207", "#010208"
-_VARIABLES = {TEXT: "--text", MUTED: "--muted", GRID: "--grid", FIRST: "--first", SECOND: "--second", THIRD: "--third"}
-SERIES = (FIRST, SECOND, THIRD)
-
-Rows = Sequence[Mapping[str, Any]]
+Series = tuple[str, str, str, Sequence[tuple[float, float]]]
+"""Name, colour, dashes, and points (x, y)."""
 
 
-def draw(chart: alt.Chart | alt.LayerChart | alt.FacetChart, title: str) -> str:
-    """The chart as an SVG element that takes the width it is given; `title` is what it shows, for who cannot see it."""
-    axis = {
-        "labelColor": MUTED,
-        "titleColor": MUTED,
-        "titleFontWeight": "normal",
-        "gridColor": GRID,
-        "domainColor": GRID,
-        "tickColor": GRID,
-    }
-    chart = (
-        chart.configure(background="transparent", font=FONT)
-        .configure_axis(**axis, labelFontSize=11, titleFontSize=11)
-        .configure_view(stroke=None)
-        .configure_legend(labelColor=TEXT, title=None, orient="top", labelFontSize=11)
-    )
-    svg = vl_convert.vegalite_to_svg(chart.to_dict())
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    # A label for screen readers becomes one for those who point.
-    svg = re.sub(r'<(path|rect|line)([^>]*?) aria-label="([^"]*)"([^>]*?)/>', r"<\1\2\4><title>\3</title></\1>", svg)
-    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
-    width = f' style="max-width:{size[1]}px"' if size else ""
-    opening = f'<svg role="img" aria-label="{escape(title)}"{width}'
-    return re.sub(r'<svg([^>]*?) width="[^"]*" height="[^"]*"', rf"{opening}\1", svg, count=1)
+def number(value: Any) -> str:
+    """A figure in few characters: 1,234 or 0.8381."""
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4g}"
 
 
-def bars_by_split(counts: Mapping[str, Mapping[str, int]], axis: str) -> alt.Chart:
-    """Shares of values, the splits side by side."""
-    rows = [
-        {"split": split, axis: name, "share": count / max(sum(of.values()), 1), "rows": count}
-        for split, of in counts.items()
-        for name, count in of.items()
-    ]
-    order = list(dict.fromkeys(row[axis] for row in rows))
-    return (
-        alt.Chart(_data(rows))
-        .mark_bar()
-        .encode(
-            y=alt.Y(f"{axis}:N", sort=order, title=None, axis=alt.Axis(labelLimit=140)),
-            x=alt.X("share:Q", title="share of the split", axis=alt.Axis(format="%", tickCount=4)),
-            yOffset=alt.YOffset("split:N", sort=list(counts)),
-            color=_colour("split", list(counts)),
-            tooltip=_tooltip("split", axis, "rows"),
-        )
-        .properties(width=WIDTH - 60, height=alt.Step(14))
-    )
+def lines(
+    series: Sequence[Series],
+    x: str,
+    y: str,
+    *,
+    domain: tuple[Sequence[float] | None, Sequence[float] | None] = (None, None),
+    points: bool = False,
+    whole: bool = False,
+    chosen: float | None = None,
+    at: Sequence[tuple[str, str, float, float]] = (),
+    diagonal: bool = False,
+) -> alt.LayerChart | alt.FacetChart:
+    """Lines in one frame. x, y: titles of the axes.
 
-
-def histogram(edges: Sequence[float], counts: Mapping[str, Sequence[int]], unit: str) -> alt.Chart:
-    """Shares of texts by length, the splits over each other; the last bin holds what is longer, too."""
-    last = len(edges) - 2
-    rows = [
-        {
-            "split": split,
-            "start": edges[at],
-            "end": edges[at + 1],
-            "share": count / max(sum(of), 1),
-            "texts": count,
-            unit: f"{edges[at]:g} and more" if at == last else f"{edges[at]:g} to {edges[at + 1] - 1:g}",
-        }
-        for split, of in counts.items()
-        for at, count in enumerate(of)
-    ]
-    return (
-        alt.Chart(_data(rows))
-        .mark_bar(opacity=0.55)
-        .encode(
-            x=alt.X("start:Q", title=unit, bin="binned"),
-            x2="end:Q",
-            y=alt.Y("share:Q", stack=None, title="share of the split", axis=alt.Axis(format="%", tickCount=4)),
-            color=_colour("split", list(counts)),
-            tooltip=_tooltip("split", unit, "texts"),
-        )
-        .properties(width=WIDTH, height=HEIGHT)
-    )
-
-
-def history(series: Mapping[str, Sequence[float]], title: str) -> alt.Chart:
-    """Values by epoch, a line a series."""
-    rows = [
-        {"epoch": epoch, "series": name, title: value}
-        for name, values in series.items()
-        for epoch, value in enumerate(values, 1)
-    ]
-    return (
-        alt.Chart(_data(rows))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("epoch:O", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y(f"{title}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
-            color=_colour("series", list(series)),
-            tooltip=_tooltip("series", "epoch", title),
-        )
-        .properties(width=WIDTH, height=HEIGHT)
-    )
-
-
-def curve(runs: Mapping[str, Rows], x: str, y: str, diagonal: bool = False) -> alt.LayerChart:
-    """One curve a run, in the unit square."""
-    rows = [{**point, "run": run} for run, points in runs.items() for point in points]
-    pointed = [{**point, "run": run} for run, points in runs.items() for point in _some(points)]
-    axes = {
-        "x": alt.X(f"{x}:Q", title=_words(x), scale=alt.Scale(domain=[0, 1])),
-        "y": alt.Y(f"{y}:Q", title=_words(y), scale=alt.Scale(domain=[0, 1])),
-    }
-    colour = _colour("run", list(runs)) if len(runs) > 1 else alt.value(FIRST)
-    line = alt.Chart(_data(rows)).mark_line(interpolate="linear").encode(**axes, color=colour, order="order:Q")
-    names = [name for name in rows[0] if name not in ("order", "run")] if rows else []
-    names = [*(["run"] if len(runs) > 1 else []), *names]
-    points = (
-        alt.Chart(_data(pointed)).mark_point(opacity=0, size=120, filled=True).encode(**axes, tooltip=_tooltip(*names))
-    )
-    layers = [line, points]
+    domain: of x and of y, where it is not the data's. points: each value as a dot. whole: x has whole numbers only.
+    chosen: an x with a rule. at: points that stand out, (name, colour, x, y). diagonal: from corner to corner.
+    """
+    xs = [p[0] for s in series for p in s[3]]
+    axis = alt.Axis(values=_whole(xs), format="d") if whole else alt.Axis(tickCount=5)
+    scales = [alt.Scale(domain=list(d), nice=False) if d else alt.Scale(zero=False) for d in domain]
+    frame_x = alt.X("x:Q", title=x, scale=scales[0], axis=axis)
+    frame_y = alt.Y("y:Q", title=y, scale=scales[1], axis=alt.Axis(tickCount=5, format="~g"))
+    names = [s[0] for s in series]
+    color = alt.Color("name:N", legend=_legend(names), scale=alt.Scale(domain=names, range=[s[1] for s in series]))
+    dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=[DASHES[s[2]] for s in series]))
+    drawn = [{"x": px, "y": py, "name": s[0]} for s in series for px, py in s[3]]
+    layers: list[alt.Chart] = []
     if diagonal:
-        ends = [{x: 0, y: 0}, {x: 1, y: 1}]
-        layers.insert(0, alt.Chart(_data(ends)).mark_line(strokeDash=[4, 4], color=MUTED).encode(**axes))
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-
-
-def calibration(buckets: Rows) -> alt.LayerChart:
-    """The share of positive rows against the mean score; on the diagonal, a score is a probability."""
-    axes = {
-        "x": alt.X("predicted:Q", title="mean score", scale=alt.Scale(domain=[0, 1])),
-        "y": alt.Y("observed:Q", title="share of positive rows", scale=alt.Scale(domain=[0, 1])),
-    }
-    ends = [{"predicted": 0, "observed": 0}, {"predicted": 1, "observed": 1}]
-    tooltip = _tooltip("predicted", "observed", "rows")
-    return alt.layer(
-        alt.Chart(_data(ends)).mark_line(strokeDash=[4, 4], color=MUTED).encode(**axes),
-        alt.Chart(_data(buckets)).mark_line(color=FIRST).encode(**axes),
-        alt.Chart(_data(buckets))
-        .mark_circle(color=FIRST, opacity=1)
-        .encode(**axes, size=alt.Size("rows:Q", legend=None, scale=alt.Scale(range=[20, 200])), tooltip=tooltip),
-    ).properties(width=WIDTH, height=HEIGHT)
-
-
-def thresholds(points: Rows, chosen: float | None, names: Sequence[str]) -> alt.LayerChart:
-    """Metrics against the decision threshold, with the chosen one."""
-    rows = [{"threshold": p["threshold"], "metric": name, "value": p[name]} for p in points for name in names]
-    pointed = [{"threshold": p["threshold"], "metric": n, "value": p[n]} for p in _some(points) for n in names]
-    axes = {
-        "x": alt.X("threshold:Q", scale=alt.Scale(domain=[0, 1])),
-        "y": alt.Y("value:Q", title=None, scale=alt.Scale(domain=[0, 1])),
-    }
-    layers = [
-        alt.Chart(_data(rows)).mark_line().encode(**axes, color=_colour("metric", names)),
-        alt.Chart(_data(pointed))
-        .mark_point(opacity=0, size=120, filled=True)
-        .encode(**axes, tooltip=_tooltip("metric", "threshold", "value")),
-    ]
+        corners = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
+        layers.append(_chart(corners).mark_line(color="var(--line)", strokeDash=[3, 3]).encode(frame_x, frame_y))
     if chosen is not None:
-        rule = alt.Chart(_data([{"threshold": chosen}])).mark_rule(color=TEXT, strokeDash=[2, 2], strokeWidth=1.5)
-        layers.append(rule.encode(x="threshold:Q", tooltip=[alt.Tooltip("threshold:Q", format=".3f", title="chosen")]))
+        layers.append(_chart([{"x": chosen}]).mark_rule(color="var(--soft)", strokeDash=[4, 3]).encode(frame_x))
+    layers.append(_chart(drawn).mark_line(strokeWidth=2).encode(frame_x, frame_y, color, dash, alt.Order("x:Q")))
+    told = [
+        {"x": px, "y": py, "name": s[0], "said": f"{s[0]}: {x} {number(px)}, {y} {number(py)}"}
+        for s in series
+        for px, py in thinned(s[3], HOVERED)
+    ]
+    dots = _chart(told).mark_circle(size=45 if points else 60, opacity=1 if points else 0, aria=True)
+    layers.append(dots.encode(frame_x, frame_y, color, alt.Description("said:N")))
+    for name, colour, px, py in at:
+        said = f"{name}: {x} {number(px)}, {y} {number(py)}"
+        mark = _chart([{"x": px, "y": py, "said": said}]).mark_point(
+            filled=True, size=90, color=colour, stroke="var(--card)", strokeWidth=2, opacity=1, aria=True
+        )
+        layers.append(mark.encode(frame_x, frame_y, alt.Description("said:N")))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
-def _data(rows: Iterable[Mapping[str, Any]]) -> alt.Data:
-    return alt.Data(values=[{**row, "order": at} for at, row in enumerate(rows)])
+def histogram(
+    edges: Sequence[float], series: Sequence[tuple[str, str, Sequence[int]]], x: str, limit: float | None = None
+) -> alt.LayerChart | alt.FacetChart:
+    """Shares of each series in each bin, side by side; the bins are drawn equally wide, the last one is open-ended.
+
+    series: name, colour, counts. limit: a length at which texts are cut, a rule where it lies within the edges.
+    """
+    drawn: list[dict[str, Any]] = []
+    width = 0.9 / len(series)
+    for place, (name, _, counts) in enumerate(series):
+        total = sum(counts) or 1
+        for at, count in enumerate(counts):
+            where = f"{number(edges[at])} or more" if at == len(counts) - 1 else _between(edges[at], edges[at + 1])
+            left = at + 0.05 + place * width
+            said = f"{name}: {where} {x}: {count:,} ({count / total:.1%})"
+            drawn.append({"x": left, "x2": left + width, "y": count / total, "name": name, "said": said})
+    bins = len(edges) - 1
+    step = -(-bins // SHOWN_BINS)
+    ticks = list(range(0, bins, step))
+    labels = {at: number(edges[at]) + ("+" if at == bins - 1 else "") for at in ticks}
+    axis = alt.Axis(values=ticks, labelExpr=f"{list(labels.values())!r}[datum.value / {step}]", grid=False)
+    frame_x = alt.X("x:Q", title=x, scale=alt.Scale(domain=[0, bins], nice=False), axis=axis)
+    frame_y = alt.Y("y:Q", title="share of the split", axis=alt.Axis(format=".0%", tickCount=4))
+    names = [s[0] for s in series]
+    color = alt.Color("name:N", legend=_legend(names), scale=alt.Scale(domain=names, range=[s[1] for s in series]))
+    mark = _chart(drawn).mark_bar(aria=True)
+    layers = [mark.encode(frame_x, alt.X2("x2:Q"), frame_y, alt.Y2Datum(0), color, alt.Description("said:N"))]
+    place_of_limit = _place(edges, limit)
+    if place_of_limit is not None:
+        cut = [{"x": place_of_limit, "said": f"cut at {number(limit)} {x}"}]
+        rule = _chart(cut).mark_rule(color="var(--ink)", strokeDash=[4, 3], aria=True)
+        layers.append(rule.encode(frame_x, alt.Description("said:N")))
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
-def _colour(field: str, order: Sequence[str]) -> alt.Color:
-    return alt.Color(
-        f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order), range=list(SERIES[: len(order)]))
+def bars(rows: Sequence[tuple[str, dict[str, float]]], colours: dict[str, str], x: str, percent: bool) -> alt.Chart:
+    """Horizontal bars: rows of a name and a value for each series of `colours`, side by side, in the order given."""
+    values = [
+        {"row": row, "name": name, "x": value, "said": f"{row}, {name}: {f'{value:.2%}' if percent else number(value)}"}
+        for row, by_name in rows
+        for name, value in by_name.items()
+    ]
+    names = list(colours)
+    axis = alt.Axis(format=".0%" if percent else "~s", tickCount=4)
+    return (
+        _chart(values)
+        .mark_bar(aria=True)
+        .encode(
+            alt.X("x:Q", title=x, axis=axis),
+            alt.Y("row:N", title=None, sort=[row for row, _ in rows], axis=alt.Axis(ticks=False, domain=False)),
+            alt.YOffset("name:N", sort=names),
+            alt.Color("name:N", legend=_legend(names), scale=alt.Scale(domain=names, range=list(colours.values()))),
+            alt.Description("said:N"),
+        )
+        .properties(width=WIDTH, height=max(50, len(rows) * (5 + 7 * len(names))))
     )
 
 
-def _tooltip(*names: str) -> list[alt.Tooltip]:
-    return [alt.Tooltip(field=name, type="nominal", title=_words(name)) for name in names]
+def heat(labels: Sequence[str], matrix: Sequence[Sequence[int]], most: int) -> alt.Chart:
+    """A confusion matrix of many classes: shares of the truth's rows; the `most` fullest cells are drawn."""
+    cells: list[dict[str, Any]] = []
+    for truth, row in zip(labels, matrix, strict=True):
+        total = sum(row) or 1
+        for answer, count in zip(labels, row, strict=True):
+            if count:
+                said = f"{truth} taken for {answer}: {count:,} ({count / total:.0%})"
+                cells.append({"truth": truth, "answer": answer, "share": count / total, "said": said})
+    cells = sorted(cells, key=lambda cell: -cell["share"])[:most]
+    every = -(-len(labels) // 40)
+    axis = alt.Axis(ticks=False, domain=False, values=list(labels[::every]), labelFontSize=9, labelLimit=110)
+    return (
+        _chart(cells)
+        .mark_rect(aria=True, color="var(--this)")
+        .encode(
+            alt.X("answer:N", title="answer", sort=list(labels), axis=axis, scale=alt.Scale(domain=list(labels))),
+            alt.Y("truth:N", title="truth", sort=list(labels), axis=axis, scale=alt.Scale(domain=list(labels))),
+            alt.Opacity("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.12, 1])),
+            alt.Description("said:N"),
+        )
+        .properties(width=2 * WIDTH, height=2 * WIDTH)
+    )
 
 
-def _some(points: Rows) -> Rows:
-    """Points spread evenly, with numbers that can be read."""
-    chosen = points[:: max(1, len(points) // POINTED)]
-    return [{k: round(v, 3) if isinstance(v, float) else v for k, v in point.items()} for point in chosen]
+def thinned(points: Sequence[Any], most: int) -> list[Any]:
+    """At most that many of the points, evenly taken, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(at * (len(points) - 1) / (most - 1))] for at in range(most)]
 
 
-def _words(name: str) -> str:
-    return {"fpr": "false positive rate", "tpr": "true positive rate (recall)"}.get(name, name.replace("_", " "))
+def _chart(values: list[dict[str, Any]]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=values))
+
+
+def _legend(names: Sequence[str]) -> alt.Legend | None:
+    """A legend for two series or more, one below the other where their names are long."""
+    return alt.Legend(title=None, columns=1 if max(map(len, names)) > 14 else 0) if len(names) > 1 else None
+
+
+def _whole(values: Iterable[float]) -> list[int]:
+    """Whole numbers from the least value to the largest, at most seven."""
+    found = [int(value) for value in values] or [0]
+    step = max(1, -(-(max(found) - min(found)) // 6))
+    return list(range(min(found), max(found) + 1, step))
+
+
+def _between(low: float, high: float) -> str:
+    if float(low).is_integer() and float(high).is_integer():
+        return number(low) if high - low <= 1 else f"{number(low)}–{number(high - 1)}"
+    return f"{number(low)} to {number(high)}"
+
+
+def _place(edges: Sequence[float], value: float | None) -> float | None:
+    """Where a value lies when the bins are drawn equally wide; None outside of them and in the open-ended one."""
+    if value is None:
+        return None
+    for at, (low, high) in enumerate(pairwise(edges[:-1])):
+        if low <= value <= high:
+            return at + (value - low) / (high - low)
+    return None

@@ -1,29 +1,44 @@
-"""Where reports are written: RUN_ID.json and RUN_ID.html, each whole or not at all."""
+"""Where reports lie: ARTIFACT_ROOT/reports/RUN_ID.json and .html."""
 
-from __future__ import annotations
-
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.report.page import page
+from data.errors import UserError
+from pipeline.report.page import render
+from pipeline.report.words import cleaned
 
-REPORTS = "reports"
-
-
-def write_report(report: Mapping[str, Any], folder: Path) -> Path:
-    """Writes both files and returns the path of the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    run_id = report["run"]["id"]
-    write_whole(folder / f"{run_id}.json", json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False))
-    return write_whole(folder / f"{run_id}.html", page(report))
+FOLDER = "reports"
 
 
-def write_whole(path: Path, content: str) -> Path:
-    """Writes a file under its name when it is complete."""
+def write_report(report: Mapping[str, Any], folder: Path, page: Path | None = None) -> Path:
+    """Writes the page, named after the run, and the figures as JSON beside it; returns the page's path.
+
+    page: where the page goes in place of `folder`. Each file is complete or not there: what is on disk is replaced when
+    the new one has been written.
+    """
+    page = page or folder / f"{report['run']['id']}.html"
+    put(page.with_suffix(".json"), json.dumps(cleaned(report), indent=1, ensure_ascii=False, allow_nan=False))
+    put(page, render(report))
+    return page
+
+
+def put(path: Path, text: str) -> None:
+    """Writes a file in one step, its folder where there is none.
+
+    Raises:
+      UserError: it cannot be written there.
+    """
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)
-    return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: the report cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
