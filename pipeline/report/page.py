@@ -86,6 +86,7 @@ def _environment() -> Environment:
         made.filters[filter_.__name__] = filter_
     made.filters.update(
         cut=words.cut,
+        fault=words.fault,
         measure=words.measure,
         change=words.change,
         tail=words.tail,

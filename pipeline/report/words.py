@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from modules.text_faults import FAULTS
+
 NAMES = {
     "roc_auc": "ROC AUC",
     "pr_auc": "PR AUC",
@@ -67,6 +69,11 @@ def short(value: Any) -> str:
 def measure(value: Any) -> str:
     """A measure with four decimals, one that would be all noughts in few figures."""
     return short(value) if _is_number(value) and 0 < abs(value) < 1e-3 else figure(value)
+
+
+def fault(name: str) -> str:
+    """What a fault of the texts is."""
+    return FAULTS.get(name, name)
 
 
 def percent(value: Any) -> str:
