@@ -38,6 +38,7 @@ def DataGate(
     min_rows: Parameter[str],
     schema_is_inferred: Parameter[int],
     task: Parameter[str],
+    look_only: Parameter[int],
 ) -> OutputDict(rows=int):  # type: ignore[valid-type]
     """Lets the run go on only with sound data.
 
@@ -51,6 +52,7 @@ def DataGate(
       schema_is_inferred: 1 where nobody reviewed the schema. Texts of which the training split has few are then taken
         for a closed set of values, which others do not break.
       task: JSON, the task's spec. Its module is part of no fingerprint: it is asked for words alone, of refused data.
+      look_only: 1 where nothing is trained on the data: later ones are not compared with them.
 
     Raises:
       DataError: naming every anomaly (split, column, what was expected, what came), other labels than a frozen schema

@@ -12,9 +12,10 @@ _PASSED = (mlmd_pb2.Execution.COMPLETE, mlmd_pb2.Execution.CACHED)
 
 
 class LastPassedStatistics(ResolverStrategy):
-    """Resolves the newest text statistics, other than the run's own, of data that DataGate let pass.
+    """Resolves the newest text statistics, other than the run's own, of data that DataGate let pass to be trained on.
 
-    Not simply the newest: after a run that was stopped for its drift, the same data would be compared with themselves.
+    Not simply the newest: after a run that was stopped for its drift, or after a look at the data alone, the same data
+    would be compared with themselves.
     """
 
     def resolve_artifacts(
@@ -33,6 +34,8 @@ def _passed(store: mlmd.MetadataStore, artifact_id: int) -> bool:
     users = [event.execution_id for event in events if event.type == mlmd_pb2.Event.INPUT]
     kinds = {kind.id: kind.name for kind in store.get_execution_types()}
     return any(
-        execution.last_known_state in _PASSED and kinds[execution.type_id] == _GATE
+        execution.last_known_state in _PASSED
+        and kinds[execution.type_id] == _GATE
+        and not execution.custom_properties["look_only"].int_value
         for execution in store.get_executions_by_id(users)
     )

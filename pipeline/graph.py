@@ -156,6 +156,7 @@ def create_pipeline(
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
         task=task,
+        look_only=int(data_only),
     )
     # What a frozen schema refuses is there to be compared with it.
     gate.add_upstream_node(schema_gen)

@@ -49,6 +49,7 @@ def gate(tmp_path: Path) -> Gate:
             "min_rows": json.dumps(least or dict.fromkeys(staged, 1)),
             "schema_is_inferred": schema_is_inferred,
             "task": json.dumps({"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}}),
+            "look_only": 0,
         }
         outputs: dict[str, list[ValueArtifact]] = {"rows": [rows]}
         DataGate.EXECUTOR_SPEC.executor_class(None).Do(inputs, outputs, settings)

@@ -22,12 +22,16 @@ class Store:
         self.store = mlmd.MetadataStore(config)
         self._kind = self.store.put_artifact_type(mlmd_pb2.ArtifactType(name="ExampleTextStatistics"))
 
-    def statistics(self, user: str = "", state: mlmd_pb2.Execution.State = mlmd_pb2.Execution.COMPLETE) -> int:
+    def statistics(
+        self, user: str = "", state: mlmd_pb2.Execution.State = mlmd_pb2.Execution.COMPLETE, look_only: int = 0
+    ) -> int:
         """The id of new statistics, which a component `user` read and came to `state` with."""
         [artifact] = self.store.put_artifacts([mlmd_pb2.Artifact(type_id=self._kind)])
         if user:
             kind = self.store.put_execution_type(mlmd_pb2.ExecutionType(name=user))
-            [execution] = self.store.put_executions([mlmd_pb2.Execution(type_id=kind, last_known_state=state)])
+            made = mlmd_pb2.Execution(type_id=kind, last_known_state=state)
+            made.custom_properties["look_only"].int_value = look_only
+            [execution] = self.store.put_executions([made])
             event = mlmd_pb2.Event(artifact_id=artifact, execution_id=execution, type=mlmd_pb2.Event.INPUT)
             self.store.put_events([event])
         return artifact
@@ -58,6 +62,11 @@ def test_the_newest_that_passed_the_gate_is_taken_but_not_the_run_s_own(store: S
     first, second, own = store.statistics(GATE), store.statistics(GATE), store.statistics(GATE)
     assert store.resolved(own, first, second, own) == [second]
     assert store.resolved(first, own, first, second) == [own]
+
+
+def test_data_that_were_only_looked_at_are_passed_over(store: Store) -> None:
+    trained_on, looked_at, own = store.statistics(GATE), store.statistics(GATE, look_only=1), store.statistics()
+    assert store.resolved(own, trained_on, looked_at, own) == [trained_on]
 
 
 def test_what_the_gate_stopped_or_never_saw_is_passed_over(store: Store) -> None:
