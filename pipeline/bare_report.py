@@ -1,6 +1,5 @@
 """A run's report from its record alone: for runs that have no report, and for what a report leaves open."""
 
-import importlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from data.errors import UserError
 from modules.tasks import TASKS, task_class
 from pipeline.records import RunRecord
+from pipeline.report.run_part import run_part
 
 COUNT, GOLD = "example_count", "gold"
 REPORTS = "reports"
@@ -26,8 +26,10 @@ def report_for(record: RunRecord, root: Path) -> dict[str, Any]:
     if file.is_file():
         return filled(json.loads(file.read_bytes()), bare)
     try:
-        return filled(importlib.import_module("pipeline.report.collect").collect(record), bare)
-    except (ImportError, UserError, OSError, KeyError, TypeError, ValueError):
+        from pipeline.report.collect import collect
+
+        return filled(collect(record), bare)
+    except (UserError, OSError, KeyError, TypeError, ValueError):
         return bare  # an earlier version's run, or one whose artifacts are gone
 
 
@@ -47,19 +49,7 @@ def report_of(record: RunRecord) -> dict[str, Any]:
     """What a record tells, in the report's form: its run, verdict, evaluation and canary."""
     return {
         "format": 1,
-        "run": {
-            "id": record.id,
-            "config": record.config,
-            "task": record.task.get("task"),
-            "status": record.status,
-            "started": record.started,
-            "seconds": record.seconds,
-            "fit_seconds": record.fit_seconds,
-            "peak_mib": record.peak_mib,
-            "engine": record.engine,
-            "error": record.error,
-            "log": record.log,
-        },
+        "run": run_part(record),
         "verdict": {
             "blessed": record.blessed,
             "failures": list(record.failures),

@@ -18,6 +18,7 @@ from pipeline.report.data_part import data_part
 from pipeline.report.evaluation import evaluation_part
 from pipeline.report.gates import gates
 from pipeline.report.lineage import lineage, packages
+from pipeline.report.run_part import run_part
 
 FORMAT = 1
 TRAINING = "training.json"
@@ -38,19 +39,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
     _add_production(evaluation, record)
     return {
         "format": FORMAT,
-        "run": {
-            "id": record.id,
-            "config": record.config,
-            "task": record.task["task"],
-            "status": record.status,
-            "started": record.started,
-            "seconds": record.seconds,
-            "fit_seconds": record.fit_seconds,
-            "peak_mib": record.peak_mib,
-            "engine": record.engine,
-            "error": record.error,
-            "log": record.log,
-        },
+        "run": run_part(record),
         "verdict": {
             "blessed": record.blessed,
             "failures": record.failures,
