@@ -93,6 +93,14 @@ def test_every_section_is_there_and_every_chart_is_drawn(opened: Opener, task: s
     assert links == [f"#{section}" for section in SECTIONS]
 
 
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_a_link_of_the_contents_leads_to_its_section(opened: Opener, width: int) -> None:
+    page = opened("binary", width)
+    for section in ("slices", "serving", "data"):
+        page.locator(f"nav a[href='#{section}']").click()
+        expect(page.locator(f"section#{section} > h2")).to_be_in_viewport()
+
+
 def test_a_model_that_went_out_and_one_that_did_not_say_so_first_and_why(opened: Opener) -> None:
     page = opened("binary")
     expect(page.locator("h1")).to_have_text("Pushed")
@@ -122,16 +130,16 @@ def test_of_data_alone_and_of_a_run_that_failed_at_once_only_what_is_known_is_sh
 
 def test_spans_stand_in_their_context_gold_above_predicted(opened: Opener) -> None:
     first = opened("token_classification").locator(".example").first
-    assert first.locator(".who").all_inner_texts() == ["gold", "predicted"]
+    assert first.locator(".who").all_text_contents() == ["gold", "predicted"]
     gold, predicted = first.locator(".text").all()
-    assert gold.locator("mark bdi").all_inner_texts() == ["A", "start"]
-    assert gold.locator("mark small").all_inner_texts() == ["PER", "LOC"]
-    assert predicted.locator("mark").all_inner_texts() == ["AORG 0.61"]
+    assert gold.locator("mark bdi").all_text_contents() == ["A", "start"]
+    assert gold.locator("mark small").all_text_contents() == ["PER", "LOC"]
+    assert predicted.locator("mark").all_text_contents() == ["AORG 0.61"]
     colours = {mark.evaluate("mark => getComputedStyle(mark).backgroundColor") for mark in first.locator("mark").all()}
     assert len(colours) == 3
     answer = opened("question_answering").locator(".example").nth(1)
-    assert answer.locator(".who").all_inner_texts() == ["question", "gold", "predicted"]
-    assert answer.locator("mark bdi").all_inner_texts() == ["Two h", "o hours"]
+    assert answer.locator(".who").all_text_contents() == ["question", "gold", "predicted"]
+    assert answer.locator("mark bdi").all_text_contents() == ["Two h", "o hours"]
     expect(answer.locator(".text").nth(1)).to_contain_text(re.compile("… 2.. characters … .{0,20}1841"))
 
 
@@ -174,7 +182,7 @@ def test_printed_it_is_all_there(opened: Opener) -> None:
 def test_hostile_texts_stay_texts(opened: Opener, name: str) -> None:
     page = opened(name)
     page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
-    text = page.locator("body").inner_text()
+    text = page.locator("main").text_content() or ""
     for hostile in samples.HOSTILE[:4]:
         assert hostile[:20] in text
     assert page.evaluate("window.hurt") is None

@@ -1,5 +1,6 @@
 "use strict";
-// The page is whole without this: it adds what a mark says when it is pointed at, sorting, and opens all for printing.
+// The page is complete without this: it lays out what is below the first screen once that is painted, adds what a mark says when it is pointed at, sorting, and opens all for printing.
+addEventListener("load", () => requestAnimationFrame(() => setTimeout(() => document.documentElement.classList.add("whole"), 200)));
 const tip = document.getElementById("tip");
 const NEAR = 28;
 
