@@ -10,6 +10,7 @@ from typing import Any
 
 from data.errors import UserError
 from modules.predictions import read_predictions
+from modules.push_history import standing
 from modules.slices import Slicing
 from modules.tasks import task_class, task_from
 from pipeline.metadata_store import NodeResult, RunReader
@@ -46,6 +47,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
             "warnings": record.warnings,
             "pushed_version": record.pushed_version,
             "pushed_path": record.pushed_path,
+            "production_version": _production_version(record),
             "gates": gates(record, evaluation),
         },
         "data": data_part(record, uri("TextStatisticsGen", "statistics"), uri("TextValidator", "anomalies")),
@@ -61,11 +63,10 @@ def collect(record: RunRecord) -> dict[str, Any]:
 
 def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
     """What MLMD says of a component in this run; where a part of it ran again, of that."""
-    orchestration = record.settings["orchestration"]
-    path = orchestration.get("metadata_path") or str(Path(orchestration["artifact_root"]) / "metadata.db")
-    if not Path(path).is_file():
+    path = _metadata_path(record)
+    if not path.is_file():
         return lambda component: NodeResult("skipped", {})
-    readers = [RunReader(Path(path), record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
+    readers = [RunReader(path, record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
 
     @cache
     def node(component: str) -> NodeResult:
@@ -73,6 +74,18 @@ def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
         return next((result for result in results if result.state != "skipped"), results[-1])
 
     return node
+
+
+def _production_version(record: RunRecord) -> str | None:
+    """The version that is in production now."""
+    path = _metadata_path(record)
+    pushes = standing(RunReader(path, record.config, record.id).pushes()) if path.is_file() else []
+    return pushes[0].version if pushes else None
+
+
+def _metadata_path(record: RunRecord) -> Path:
+    orchestration = record.settings["orchestration"]
+    return Path(orchestration.get("metadata_path") or Path(orchestration["artifact_root"]) / "metadata.db")
 
 
 def _uris(node: Callable[[str], NodeResult]) -> Callable[[str, str], str | None]:

@@ -143,7 +143,8 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     run, found = report.get("run") or {}, report.get("verdict") or {}
     canary = (report.get("serving") or {}).get("canary") or {}
     version, production = found.get("pushed_version"), found.get("production_version")
-    reasons = [str(line) for line in [*(found.get("failures") or []), *(canary.get("failures") or [])]]
+    lines = [*(found.get("failures") or []), *(canary.get("failures") or [])]
+    reasons = list(dict.fromkeys(map(str, lines)))
     stays = f"Version {production} stays in production." if production else "No model of this name is in production."
     error = [str(run["error"])] if run.get("error") else []
     told = {

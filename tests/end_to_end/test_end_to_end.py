@@ -107,7 +107,7 @@ def test_the_report_has_the_evaluator_s_figures_and_the_way_from_the_file_to_the
     assert figures["roc_auc"] == pytest.approx(run["metrics"]["roc_auc"], abs=0.02)  # TFMA's is interpolated
     rows = {row["slice"]: row["rows"] for row in report["evaluation"]["slices"]}
     assert rows == {row["slice"]: row["example_count"] for row in run["slices"]}
-    assert report["verdict"]["pushed_version"] == run["pushed_version"]
+    assert report["verdict"]["pushed_version"] == run["pushed_version"] == report["verdict"]["production_version"]
     assert [gate["metric"] for gate in report["verdict"]["gates"]] == ["precision", "recall"]
     data = report["data"]
     with open(data["source"][0], "rb") as file:
