@@ -76,9 +76,9 @@ class Fault:
 class FaultFinder:
     """Looks at all rows once, the training split first; keeps some 160 bytes of each."""
 
-    def __init__(self, very_long: int):
-        """`very_long` is the most tokens that a text should have."""
-        self._very_long = very_long
+    def __init__(self, very_long: int, *, near: bool = True):
+        """`very_long` is the most tokens that a text should have; `near`: whether near duplicates are looked for."""
+        self._very_long, self._near = very_long, near
         self._splits: list[str] = []
         self._rows: dict[str, int] = {}
         self._texts: list[np.ndarray] = []
@@ -95,7 +95,8 @@ class FaultFinder:
         if split not in self._rows:
             self._splits.append(split)
             self._rows[split] = 0
-        self._signatures.add(pieces.ids, pieces.lengths)
+        if self._near:
+            self._signatures.add(pieces.ids, pieces.lengths)
         self._tokens.append(pieces.lengths)
         self._texts.append(np.array([_hash(" ".join(text.split())) for text in texts], np.uint64))
         self._labels.append(np.array([_hash("\0".join(of_row)) for of_row in labels], np.uint64))
@@ -152,7 +153,8 @@ class FaultFinder:
         within = np.flatnonzero(first_in_split_of_row != np.arange(len(texts)))
         tokens = _joined(self._tokens)
         distinct = np.unique(first_in_split)
-        pairs = self._signatures.pairs(distinct[tokens[distinct] >= FEWEST_TOKENS])
+        compared = distinct[tokens[distinct] >= FEWEST_TOKENS] if self._near else distinct[:0]
+        pairs = self._signatures.pairs(compared)
         pairs = pairs[texts[pairs[:, 0]] != texts[pairs[:, 1]]]
         near_across = _one_a_row(pairs[split_of[pairs[:, 0]] != split_of[pairs[:, 1]]])
         near_across = near_across[~np.isin(near_across[:, 1], across)]

@@ -44,7 +44,7 @@ def TextStatisticsGen(
         for split in sorted(artifact_utils.decode_split_names(examples.split_names), key=lambda name: name != "train")
     }
     reader = TextReader(Tokenizer.from_file(**json.loads(tokenizer)))
-    finder = FaultFinder(very_long)
+    finder = FaultFinder(very_long, near=of_task.similar_texts_are_faults)
     splits = {split: _count(split, folder, of_task, reader, finder) for split, folder in folders.items()}
     faults = finder.faults()
     record: dict[str, Any] = {

@@ -121,7 +121,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
                     "max_seq_length": tokenizer.max_seq_length,
                 }
             ),
-            "very_long": config.data.faults.very_long_tokens,
+            "very_long": config.data.faults.very_long_tokens or task.very_long,
         },
         text_limits=_text_limits(config),
         preprocessing={

@@ -54,6 +54,8 @@ class QuestionAnswering(Task):
     on_bad_rows = "quarantine"
     answer_columns = ("answer", "start", "end", "score")
     shown_characters = 2_000
+    very_long = 20_000
+    similar_texts_are_faults = False  # many questions have one context
     usual_patience = 2
     Options = QuestionAnsweringOptions
     options: QuestionAnsweringOptions

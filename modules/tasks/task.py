@@ -66,6 +66,8 @@ class Task(ABC):
       answer_columns: of a CSV file of answers.
       label_probabilities: the output of serving_default that gives each of `labels` a probability, [batch, labels], in
         their order; None where labels have none.
+      very_long: the most tokens that a text usually has.
+      similar_texts_are_faults: whether texts that are almost the same are looked for.
       shown_characters: the longest text of an example that is shown at a run's end.
       on_bad_rows: what happens to rows that cannot be used where the configuration says nothing.
     """
@@ -92,6 +94,8 @@ class Task(ABC):
     on_bad_rows: ClassVar[Literal["error", "quarantine"]] = "error"
     answer_columns: ClassVar[tuple[str, ...]]
     label_probabilities: ClassVar[str | None] = None
+    very_long: ClassVar[int] = 512
+    similar_texts_are_faults: ClassVar[bool] = True
     shown_characters: ClassVar[int] = 160
     Options: ClassVar[type[TaskOptions]] = TaskOptions
 

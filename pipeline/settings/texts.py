@@ -80,11 +80,15 @@ class TextFaults(Limits):
     """Faults that only texts have; shares are of all rows, those across splits of the eval split's."""
 
     duplicates_across_splits: FaultLimit = FaultLimit(max_share=0.0, action="stop")
-    near_duplicates_across_splits: FaultLimit = FaultLimit(max_share=0.02, action="stop")
+    near_duplicates_across_splits: FaultLimit = FaultLimit(max_share=0.1, action="stop")
     duplicates: FaultLimit = FaultLimit(max_share=0.05, action="warn")
     near_duplicates: FaultLimit = FaultLimit(max_share=0.05, action="warn")
     conflicting_labels: FaultLimit = FaultLimit(max_share=0.01, action="warn")
     empty_after_cleaning: FaultLimit = FaultLimit(max_share=0.0, action="warn")
     other_scripts: FaultLimit = FaultLimit(max_share=0.05, action="warn")
     very_long: FaultLimit = FaultLimit(max_share=0.01, action="warn")
-    very_long_tokens: int = Field(512, ge=1, description="the most tokens that a text should have")
+    very_long_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="the most tokens that a text should have: 512, for question_answering 20,000, unless given",
+    )
