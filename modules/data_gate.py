@@ -1,6 +1,7 @@
 """The gate after ExampleValidator: it stops the run on anomalies, on lost rows and on too few rows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +21,6 @@ from modules.text_records import read_anomalies
 REMEDY = """
 `tfx-bert schema diff CONFIG` lists what changed. Mend the data; where they are right, take them for the rule:
 tfx-bert schema freeze CONFIG --force"""
-TEXT_REMEDY = (
-    "\nMend the data; or, where they are as they should be, raise the limit that a line names, or set its action to"
-    " warn: for this run alone with, say, --set data.drift.action=warn"
-)
 _NEW_STRING = anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES
 _Message = TypeVar("_Message", bound=message.Message)
 
@@ -79,14 +76,23 @@ def DataGate(
             problems.append(f"{split}: {found} rows arrived of the {expected[split]} that were staged")
         if found < least[split]:
             problems.append(f"{split}: {found} rows, data.min_rows.{split} asks for {least[split]}")
-    of_texts = list(read_anomalies(text_anomalies.uri)["stop"])
+    texts = read_anomalies(text_anomalies.uri)
+    of_texts = list(texts["stop"])
     if problems or of_texts:
         against = "" if schema_is_inferred else ", held against the frozen schema"
         listed = "\n".join(f"  {problem}" for problem in (*problems, *of_texts))
         remedies = [] if schema_is_inferred or not problems else [REMEDY]
-        remedies += [TEXT_REMEDY] if of_texts else []
+        remedies += [_text_remedy(texts["stopping"])] if of_texts else []
         raise DataError(f"the data were refused before Transform{against}:\n{listed}{''.join(remedies)}")
     return {"rows": rows}
+
+
+def _text_remedy(settings: Sequence[str]) -> str:
+    flags = " ".join(f"--set {setting}.action=warn" for setting in settings)
+    return (
+        "\nMend the data; or, where they are as they should be, raise the limit that a line names, or let them pass for"
+        f" this run alone, with a warning: {flags}"
+    )
 
 
 def _but_new_strings(found: anomalies_pb2.Anomalies) -> anomalies_pb2.Anomalies:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from modules.tasks.task import Row
 
 BATCH_ROWS = 1024
+_KINDS = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
 ALL = -1
 
 
@@ -25,33 +26,35 @@ def example_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[tuple
     """The same with the serialized tf.Examples <string>[rows]."""
     files = sorted(str(path) for path in split.iterdir() if path.is_file())
     spec = _spec(files)
+    if not spec:
+        return
     for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP").batch(batch_rows):
-        columns = {name: _in_words(values.numpy()) for name, values in tf.io.parse_example(serialized, spec).items()}
+        parsed = tf.io.parse_example(serialized, spec)
+        columns = {name: _in_words(values) for name, values in parsed.items()}
         yield serialized, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _spec(files: list[str]) -> dict[str, tf.io.FixedLenFeature]:
-    """How the columns are parsed: their kinds are those of the first row that has a value of them."""
-    spec: dict[str, tf.io.FixedLenFeature] = {}
+def _spec(files: list[str]) -> dict[str, tf.io.RaggedFeature]:
+    """How the columns are parsed: each is of the kind of its first value, of text where it has none."""
+    kinds: dict[str, str | None] = {}
     for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP"):
-        features = tf.train.Example.FromString(serialized.numpy()).features.feature
-        for name, feature in features.items():
+        for name, feature in tf.train.Example.FromString(serialized.numpy()).features.feature.items():
             kind = feature.WhichOneof("kind")
-            if kind == "bytes_list":
-                spec[name] = tf.io.FixedLenFeature([], tf.string, "")
-            elif kind == "int64_list":
-                spec[name] = tf.io.FixedLenFeature([], tf.int64, 0)
-            elif kind == "float_list":
-                spec[name] = tf.io.FixedLenFeature([], tf.float32, 0.0)
-        if len(spec) == len(features):
+            # An empty cell is a feature without a value, or none at all.
+            kinds[name] = kinds.get(name) or (kind if kind and getattr(feature, kind).value else None)
+        if all(kinds.values()):
             break
-    return spec
+    return {name: tf.io.RaggedFeature(_KINDS[kind or "bytes_list"]) for name, kind in kinds.items()}
 
 
-def _in_words(values: np.ndarray) -> list[str]:
-    if values.dtype == object:
-        return [value.decode("utf-8") for value in values]
-    return [str(value) for value in values.tolist()]
+def _in_words(values: tf.RaggedTensor) -> list[str]:
+    """The first value of each row, "" where there is none."""
+    first = iter(values[:, :1].flat_values.numpy().tolist())
+    return [_cell(next(first)) if count else "" for count in values.row_lengths().numpy().tolist()]
+
+
+def _cell(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def serialized_examples(split: Path, most: int = ALL) -> Iterator[bytes]:

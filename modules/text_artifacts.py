@@ -10,6 +10,7 @@ class ExampleTextStatistics(Artifact):
 
 
 class TextAnomalies(Artifact):
-    """text_anomalies.json: drift (modules.drift.Finding), faults, and the lines `stop` and `warn` of what is beyond."""
+    """text_anomalies.json: drift (modules.drift.Finding), faults, the lines `stop` and `warn` of what is beyond, and
+    `stopping`, the settings whose action is why."""
 
     TYPE_NAME = "TextAnomalies"

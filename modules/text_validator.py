@@ -12,7 +12,7 @@ from tfx.types.artifact import Artifact
 
 from modules import drift
 from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
-from modules.text_faults import FAULTS
+from modules.text_faults import ACROSS, FAULTS
 from modules.text_records import ANOMALIES, read_statistics, write_json
 from modules.text_statistics import TextStatistics
 
@@ -40,13 +40,17 @@ def TextValidator(
         found += drift.compare(splits["train"], read_splits(baseline)["train"], bounds["drift"], DRIFT)
     faults = [_judged(fault, bounds["faults"][fault["fault"]]) for fault in read_statistics(statistics.uri)["faults"]]
     lines: dict[str, list[str]] = {"stop": [], "warn": []}
+    stopping = set()
     for finding in found:
         if finding.exceeded:
-            lines[finding.action].append(f"{finding}; {_key(finding)}")
+            lines[finding.action].append(f"{finding}; {_section(finding)}.{finding.feature}")
+            stopping |= {_section(finding)} if finding.action == "stop" else set()
     for fault in faults:
         if fault["exceeded"]:
             lines[fault["action"]].append(in_words(fault))
+            stopping |= {f"data.faults.{fault['fault']}"} if fault["action"] == "stop" else set()
     record = {"drift": [drift.to_json(finding) for finding in found], "faults": faults, **lines}
+    record["stopping"] = sorted(stopping)
     write_json(anomalies.uri, ANOMALIES, record)
     anomalies.set_int_custom_property("blessed", int(not lines["stop"]))
 
@@ -68,10 +72,12 @@ def in_words(fault: dict[str, Any]) -> str:
         f"{fault['rows']:,} {FAULTS[fault['fault']]} ({fault['share']:.2%}, at most {fault['max_share']:.2%} is allowed"
         f": data.faults.{fault['fault']})"
     )
+    if fault["fault"] in ACROSS:
+        line += "; data.columns.group, set to the text's column, keeps equal texts in one split"
     for example in fault["examples"][:1]:
         line += f", such as {example['split']}, row {example['row']:,}: {example['text']!r}, {example['note']}"
     return line
 
 
-def _key(finding: drift.Finding) -> str:
-    return f"{'data.skew' if finding.comparison == SKEW else 'data.drift'}.{finding.feature}"
+def _section(finding: drift.Finding) -> str:
+    return "data.skew" if finding.comparison == SKEW else "data.drift"

@@ -44,6 +44,19 @@ def test_tfx_creates_and_runs_the_pipeline_on(engine: str, house: House) -> None
     assert ran.returncode == 0, ran.stdout + ran.stderr
     run = house.runs()[0]
     assert run["engine"] == engine
-    assert [c["id"] for c in run["components"]] == COMPONENTS
+    ran_in_order = [c["id"] for c in run["components"]]
+    assert sorted(ran_in_order) == sorted(COMPONENTS)
+    # What does not wait for one another comes in any order.
+    waiting = (
+        "CsvExampleGen",
+        "TextStatisticsGen",
+        "DataGate",
+        "Transform",
+        "Trainer",
+        "Evaluator",
+        "Canary",
+        "Pusher",
+    )
+    assert [name for name in ran_in_order if name in waiting] == list(waiting)
     assert run["status"] in ("pushed", "current")
     assert (Path(run["pushed_path"]) / "saved_model.pb").is_file()

@@ -41,7 +41,11 @@ def gate(tmp_path: Path) -> Gate:
             "text_statistics": [ExampleTextStatistics()],
         }
         inputs["text_anomalies"][0].uri = str(tmp_path / "texts")
-        write_json(str(tmp_path / "texts"), ANOMALIES, {"stop": list(of_texts), "warn": ["a warning"]})
+        write_json(
+            str(tmp_path / "texts"),
+            ANOMALIES,
+            {"stop": list(of_texts), "warn": ["something to note"], "stopping": ["data.drift"]},
+        )
         rows = standard_artifacts.Integer()
         rows.uri = str(tmp_path / "rows")
         settings = {
@@ -144,7 +148,7 @@ def test_what_text_validator_stops_for_is_told_with_the_remedy_and_warnings_stop
     told = str(raised.value)
     assert "\n  the training split: the labels differ\n" in told
     assert "--set data.drift.action=warn" in told
-    assert "a warning" not in told
+    assert "something to note" not in told
 
 
 def test_everything_that_is_wrong_is_told_at_once(gate: Gate) -> None:

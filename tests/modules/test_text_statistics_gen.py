@@ -162,6 +162,8 @@ def test_faults_beyond_their_limit_stop_or_warn_with_the_first_of_them(tmp_path:
     [line] = validated(tmp_path, made, None)["stop"]
     assert line.startswith("1 rows of the eval split whose text is in the training split, too (50.00%, at most 0.00%")
     assert "data.faults.duplicates_across_splits" in line
+    assert "data.columns.group" in line
+    assert validated(tmp_path, made, None)["stopping"] == ["data.faults.duplicates_across_splits"]
     assert f"such as eval, row 1: {splits['eval'][0][0]!r}, the same as (train, row 4)" in line
     lenient = {"duplicates_across_splits": FaultLimit(max_share=0.5, action="stop")}
     assert validated(tmp_path, made, None, **lenient)["stop"] == []
