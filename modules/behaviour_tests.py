@@ -14,7 +14,7 @@ from modules.behaviours.cases import pick_rows
 from modules.behaviours.changes import Request
 from modules.behaviours.judge import run_suite
 from modules.behaviours.suite import Suite
-from modules.example_rows import serialized_examples, text_columns
+from modules.example_rows import row_of, serialized_examples
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from serving.predictor import Predictor
@@ -69,4 +69,4 @@ def BehaviourTests(
 def _rows(split: Path, task: Task, count: int) -> list[Request]:
     if not count:
         return []
-    return pick_rows((task.request(text_columns(example)) for example in serialized_examples(split)), count)
+    return pick_rows((task.request(row_of(example)) for example in serialized_examples(split)), count)

@@ -17,7 +17,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
-from modules.example_rows import serialized_examples, text_columns
+from modules.example_rows import row_of, serialized_examples
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from serving.canary import Findings, Limits, Traffic, probe
@@ -73,7 +73,7 @@ def try_serving(version: Path, split: Path, task: Task, limits: Limits) -> Findi
 
 def _traffic(split: Path, task: Task) -> Traffic:
     """Rows of different lengths: of those that are looked at, from the shortest text to the longest."""
-    rows = [(task.request(text_columns(example)), example) for example in serialized_examples(split, LOOKED_AT)]
+    rows = [(task.request(row_of(example)), example) for example in serialized_examples(split, LOOKED_AT)]
     rows.sort(key=lambda row: sum(map(len, row[0])))
     places = _spread([sum(map(len, texts)) for texts, _ in rows])
     return Traffic([rows[at][0] for at in places], [rows[at][1] for at in places])

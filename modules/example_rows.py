@@ -1,5 +1,6 @@
 """The rows of raw examples, as CsvExampleGen wrote them."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,11 @@ def serialized_examples(split: Path, most: int = ALL) -> Iterator[bytes]:
         yield example.numpy()
 
 
-def text_columns(example: bytes) -> dict[str, str]:
-    """The text columns of a serialized tf.Example."""
-    features = tf.train.Example.FromString(example).features.feature
-    values = {name: feature.bytes_list.value for name, feature in features.items()}
-    return {name: value[0].decode("utf-8") for name, value in values.items() if value}
+def row_of(example: bytes) -> Row:
+    """The columns of a serialized tf.Example, as `row_batches` gives them; one that it has not is "", too."""
+    row: defaultdict[str, str] = defaultdict(str)
+    for name, feature in tf.train.Example.FromString(example).features.feature.items():
+        kind = feature.WhichOneof("kind")
+        values = getattr(feature, kind).value if kind else ()
+        row[name] = _cell(values[0]) if values else ""
+    return row

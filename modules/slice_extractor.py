@@ -1,6 +1,5 @@
 """TFMA's extractors, with the slices of modules.slices among the features. TFX loads this module anew for each run."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -8,8 +7,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors import extractor
 
+from modules.example_rows import row_of
 from modules.slices import OTHER, FoldedSlicing, folded_slicing
-from modules.tasks.task import Row
 
 
 def custom_extractors(**arguments: Any) -> list[extractor.Extractor]:
@@ -23,22 +22,9 @@ def custom_extractors(**arguments: Any) -> list[extractor.Extractor]:
 def add_slices(extracts: dict[str, Any], folded: FoldedSlicing) -> dict[str, Any]:
     """A batch of TFMA's extracts with the slices among its features, <string>[batch, 1] each."""
     features = dict(extracts[tfma.FEATURES_KEY])
-    values = folded.slicing.values(_rows(features))
+    # Not from the features: those of columns with empty cells are of many kinds.
+    values = folded.slicing.values(row_of(example) for example in np.ravel(extracts[tfma.INPUT_KEY]))
     for name in folded.slicing.names:
         in_slice = [row[name] if row[name] in folded.kept[name] else OTHER for row in values]
         features[name] = np.array([[value.encode()] for value in in_slice], object)
     return {**extracts, tfma.FEATURES_KEY: features}
-
-
-def _rows(features: Mapping[str, Any]) -> Iterator[Row]:
-    """The columns of a batch, row by row, each as it stood in the CSV."""
-    columns = {name: [_cell(value) for value in values] for name, values in features.items()}
-    for cells in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, cells, strict=True))
-
-
-def _cell(value: Any) -> str:
-    first = np.ravel(value)[:1].tolist()
-    if not first:
-        return ""
-    return first[0].decode("utf-8") if isinstance(first[0], bytes) else str(first[0])

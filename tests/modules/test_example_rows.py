@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from modules.example_rows import example_batches, row_batches
+from modules.example_rows import example_batches, row_batches, row_of
 
 
 def write(folder: Path, *rows: dict[str, list]) -> Path:
@@ -45,6 +45,7 @@ def test_cells_that_are_empty_or_missing_are_empty_whatever_the_batch(tmp_path: 
         assert [row for batch in row_batches(split, size) for row in batch] == expected
     [(serialized, found)] = list(example_batches(split))
     assert len(serialized) == len(found) == 4
+    assert [{**dict.fromkeys(expected[0], ""), **row_of(row.numpy())} for row in serialized] == expected
     assert tf.train.Example.FromString(serialized[3].numpy()).features.feature["text"].bytes_list.value == [b"last"]
 
 
