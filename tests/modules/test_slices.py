@@ -1,8 +1,12 @@
 """Which slices rows belong to, from the rows as they are staged."""
 
+import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
 
-from modules.slices import OTHER, Slicing, bucket_names, columns_of
+from modules.slice_extractor import add_slices
+from modules.slices import OTHER, FoldedSlicing, Slicing, bucket_names, columns_of
 from modules.tasks import task_from
 
 BINARY = {"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}}
@@ -75,3 +79,23 @@ def test_columns_are_what_is_not_made_of_the_row() -> None:
 )
 def test_bucket_names_sort_in_their_order(boundaries: list[int], names: list[str]) -> None:
     assert bucket_names(boundaries) == names == sorted(names)
+
+
+def test_slices_are_added_to_a_batch_whatever_cells_are_empty_and_rare_values_are_folded() -> None:
+    def example(question: str, answer: str) -> bytes:
+        features = tf.train.Features()
+        for name, value in (("question", question), ("context", "Ann of York."), ("answer", answer)):
+            values = features.feature[name].bytes_list.value
+            values.extend([value.encode()] if value else [])
+        return tf.train.Example(features=features).SerializeToString()
+
+    rows = [example("who is it", "Ann"), example("who", ""), example("where", "York")]
+    slicing = Slicing(ANSWERS, ["label", "first_word"], [10], 2)
+    folded = FoldedSlicing(slicing, {"label": frozenset(["answerable"]), "first_word": frozenset(["who"])})
+    kept = {"question": "as they were"}
+    extracts = {tfma.FEATURES_KEY: kept, tfma.INPUT_KEY: np.array(rows, object)}
+    features = add_slices(extracts, folded)[tfma.FEATURES_KEY]
+    assert features["label"].tolist() == [[b"answerable"], [b"(other)"], [b"answerable"]]
+    assert features["first_word"].tolist() == [[b"who"], [b"who"], [b"(other)"]]
+    assert features["question"] == "as they were"
+    assert kept == {"question": "as they were"}, "the batch itself is left as it was"
