@@ -79,7 +79,7 @@ def DataGate(
     texts = read_anomalies(text_anomalies.uri)
     of_texts = list(texts["stop"])
     if problems or of_texts:
-        against = "" if schema_is_inferred else ", held against the frozen schema"
+        against = "" if schema_is_inferred or not problems else ", held against the frozen schema"
         listed = "\n".join(f"  {problem}" for problem in (*problems, *of_texts))
         remedies = [] if schema_is_inferred or not problems else [REMEDY]
         remedies += [_text_remedy(texts["stopping"])] if of_texts else []

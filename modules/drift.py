@@ -85,6 +85,8 @@ def compare(now: Texts, before: Texts, limits: Mapping[str, Mapping[str, Any]], 
         pair = count(now, before)
         if limit["action"] == "off" or not pair.now.sum() or not pair.before.sum():
             continue
+        if feature == "truncated" and now.max_seq_length != before.max_seq_length:
+            continue  # another setting, not other texts
         p_value, by_chance = _p_value(pair), _expected_divergence(pair)
         for measure, distance, chance in (
             ("jensen_shannon", _divergence, by_chance),

@@ -12,7 +12,7 @@ _PASSED = (mlmd_pb2.Execution.COMPLETE, mlmd_pb2.Execution.CACHED)
 
 
 class LastPassedStatistics(ResolverStrategy):
-    """Resolves the newest text statistics, other than the run's own, of data that DataGate let pass to be trained on.
+    """Resolves the text statistics, other than the run's own, that DataGate last let pass to be trained on.
 
     Not simply the newest: after a run that was stopped for its drift, or after a look at the data alone, the same data
     would be compared with themselves.
@@ -23,19 +23,21 @@ class LastPassedStatistics(ResolverStrategy):
     ) -> dict[str, list[Artifact]]:
         """Picks from `baseline`, leaving out `statistics`; an empty list where there is none yet."""
         own = {artifact.id for artifact in input_dict["statistics"]}
-        for artifact in sorted(input_dict["baseline"], key=lambda artifact: artifact.id, reverse=True):
-            if artifact.id not in own and _passed(store, artifact.id):
-                return {**input_dict, "baseline": [artifact]}
-        return {**input_dict, "baseline": []}
+        passed = [(_last_passed(store, each.id), each) for each in input_dict["baseline"] if each.id not in own]
+        newest = max((pair for pair in passed if pair[0]), key=lambda pair: pair[0], default=None)
+        return {**input_dict, "baseline": [] if newest is None else [newest[1]]}
 
 
-def _passed(store: mlmd.MetadataStore, artifact_id: int) -> bool:
+def _last_passed(store: mlmd.MetadataStore, artifact_id: int) -> int:
+    """The id of the last execution of DataGate that let these statistics pass, cached ones too; 0 where none did."""
     events = store.get_events_by_artifact_ids([artifact_id])
     users = [event.execution_id for event in events if event.type == mlmd_pb2.Event.INPUT]
     kinds = {kind.id: kind.name for kind in store.get_execution_types()}
-    return any(
-        execution.last_known_state in _PASSED
+    passed = [
+        execution.id
+        for execution in store.get_executions_by_id(users)
+        if execution.last_known_state in _PASSED
         and kinds[execution.type_id] == _GATE
         and not execution.custom_properties["look_only"].int_value
-        for execution in store.get_executions_by_id(users)
-    )
+    ]
+    return max(passed, default=0)

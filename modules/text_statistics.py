@@ -38,15 +38,16 @@ class TextStatistics:
     """Counts of a set of rows.
 
     labels: rows by label. lengths: by name of LENGTHS, how many texts are of each length, <int64>[LONGEST + 1].
-    truncated: texts of more tokens than the model reads. tokens: how often each of the KEPT_TOKENS most frequent tokens
-    occurs, and [UNK], <int64>[FOLDS]: the texts go into the folds by turns, in blocks, and how much the folds differ
-    tells how much texts differ by chance. pieces: the same for all tokens together.
+    truncated: texts of more tokens than the model reads, `max_seq_length`. tokens: how often each of the KEPT_TOKENS
+    most frequent tokens occurs, and [UNK], <int64>[FOLDS]: the texts go into the folds by turns, in blocks, and how
+    much the folds differ tells how much texts differ by chance. pieces: the same for all tokens together.
     """
 
     rows: int
     labels: Counter[str]
     lengths: Mapping[str, np.ndarray]
     truncated: int
+    max_seq_length: int
     tokens: Mapping[str, np.ndarray]
     pieces: np.ndarray
 
@@ -73,6 +74,7 @@ class TextStatistics:
                 for name, counts in self.lengths.items()
             },
             "truncated": self.truncated,
+            "max_seq_length": self.max_seq_length,
             "tokens": {token: counts.tolist() for token, counts in self.tokens.items()},
             "pieces": self.pieces.tolist(),
         }
@@ -88,6 +90,7 @@ class TextStatistics:
             labels=Counter(values["labels"]),
             lengths=lengths,
             truncated=values["truncated"],
+            max_seq_length=values["max_seq_length"],
             tokens={token: np.array(counts, np.int64) for token, counts in values["tokens"].items()},
             pieces=np.array(values["pieces"], np.int64),
         )
@@ -124,6 +127,7 @@ class TextCounter:
             labels=self._labels,
             lengths=self._lengths,
             truncated=self._truncated,
+            max_seq_length=self._tokenizer.max_seq_length,
             tokens={vocabulary[at]: tokens[at] for at in sorted(kept) if totals[at]},
             pieces=tokens.sum(axis=0),
         )

@@ -33,7 +33,7 @@ def promote_and_tell(model: str, reason: str, by: str | None, config: str | None
         if found is not None:
             console.print(f"  served by the canary: p50 {found.p50_ms:.1f} ms, {found.memory_mib:,} MiB")
         console.print(f"pushed version {audit.version} to {escape(str(done.folder))}", soft_wrap=True)
-        console.print("back again: tfx-bert rollback")
+        console.print(f"back again: tfx-bert rollback{_whose(config)}")
 
 
 def roll_back_and_tell(to: str | None, reason: str, by: str | None, config: str | None) -> None:
@@ -50,7 +50,11 @@ def roll_back_and_tell(to: str | None, reason: str, by: str | None, config: str 
         if audit.reason:
             console.print(f"  because: {escape(audit.reason)}")
         console.print(f"pushed again as version {audit.version} to {escape(str(done.folder))}", soft_wrap=True)
-        console.print(f"back again: tfx-bert rollback --to {audit.came_from}")
+        console.print(f"back again: tfx-bert rollback --to {audit.came_from}{_whose(config)}")
+
+
+def _whose(config: str | None) -> str:
+    return f" --config {config}" if config else ""
 
 
 @contextmanager

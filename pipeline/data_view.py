@@ -57,7 +57,8 @@ def _findings(data: Mapping[str, Any]) -> Table:
             _add(table, fault["fault"].replace("_", " "), is_now, f"{fault['max_share']:.2%}", fault)
     for finding in data.get("drift", []):
         name = f"{finding['feature'].replace('_', ' ')}, {finding['comparison']}"
-        _add(table, name, f"{finding['value']:.4f}", f"{finding['threshold']:g}", finding)
+        by_chance = f" ({finding['chance']:.4f} by chance)" if finding["chance"] else ""
+        _add(table, name, f"{finding['value']:.4f}{by_chance}", f"{finding['threshold']:g}", finding)
     return table
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2 as tfma
 
-from modules.slices import LABEL
+from modules.slices import CROSS, LABEL
 from modules.tasks.gates import Gates
 from modules.tasks.task import Task
 from pipeline.settings.judgement import EvaluationConfig
@@ -24,7 +24,7 @@ def build_eval_config(task: Task, settings: EvaluationConfig, slices: Sequence[s
         {**task.max_drop, **settings.max_drop},
         settings.slice_min,
         # Within one class, precision is 0 or 1 and says nothing.
-        [name for name in slices if name != LABEL],
+        [name for name in slices if LABEL not in name.split(CROSS)],
     )
     config = tfma.EvalConfig(
         model_specs=[

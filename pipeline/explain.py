@@ -35,7 +35,7 @@ def explanation(
     verdict = report.get("verdict") or {}
     headline = HEADLINES.get(record.status, record.status).format(version=record.pushed_version)
     parts: list[RenderableType] = [f"[bold]run {record.id} of {escape(record.config)}: {headline}[/]"]
-    parts += _lines("", [*_reasons(record, report), *(verdict.get("warnings") or [])])
+    parts += _lines("", [*_reasons(record, report), *(f"warning: {line}" for line in verdict.get("warnings") or [])])
     parts += gates_table(report)
     parts += worst_slices(report)
     parts += _lines("behaviour tests", _behaviour(report))
@@ -123,6 +123,9 @@ def _canary(report: Report) -> list[str]:
 def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[str]:
     if record.status in ("failed", "interrupted"):
         log = [f"the whole story is in {record.log}"] if record.log else []
+        stopped = next((c["id"] for c in record.components if c["state"] == "failed"), "")
+        if stopped == "DataGate":
+            return [*log, "what is wrong with the data, or was meant to change, and how to let it pass, is said above"]
         return [*log, "the same command goes on where this one stopped: what is done is not done again"]
     if record.status != "rejected":
         return []

@@ -16,7 +16,7 @@ from pipeline.audit import Audit
 from pipeline.config import Config
 from pipeline.delivery import Delivery, at_work, incoming, is_model, push_version
 from pipeline.lineage import Lineage
-from pipeline.records import RunRecord, read_records
+from pipeline.records import RunRecord, keep_promotion, read_records
 from serving.canary import Findings, Limits
 from serving.predictor import read_task
 
@@ -54,7 +54,9 @@ def promote(config: Config, model: str, reason: str, by: str) -> Delivery:
             )
             outputs = {"model_blessing": _model_blessing(artifact)} | _infra_blessing(findings)
             inputs = {"model": [artifact.id], "infra_blessing": [copy[0]] if copy else []}
-            return Delivery(audit, push_version(config, folder, audit, inputs, outputs, findings=findings), findings)
+            pushed = push_version(config, folder, audit, inputs, outputs, findings=findings)
+        keep_promotion(config.artifact_root, run_id, audit.version, str(pushed), f"by {by}: {audit.reason}")
+        return Delivery(audit, pushed, findings)
 
 
 def _candidate(config: Config, lineage: Lineage, wanted: str) -> tuple[Any, str]:

@@ -19,8 +19,8 @@ FOLDER = "runs"
 class RunRecord:
     """What happened in one run.
 
-    status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), failed,
-      interrupted, or eda (the data part alone, to be looked at).
+    status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), promoted
+      (pushed by hand: `promoted` says by whom and why), failed, interrupted, or eda (the data part alone).
     seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer was cached.
     task: its spec. staged: where the rows of the source went.
     warnings: what TextValidator found that stops no run.
@@ -59,6 +59,7 @@ class RunRecord:
     production: dict[str, Any] = field(default_factory=dict)
     staged: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    promoted: str | None = None
     pushed_version: str | None = None
     pushed_path: str | None = None
     error: str | None = None
@@ -89,6 +90,17 @@ class RecordKeeper:
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
         partial.replace(self._path)
+
+
+def keep_promotion(root: Path, run_id: str, version: str, path: str, told: str) -> None:
+    """Notes in a run's record that its model was pushed by hand."""
+    file = root / FOLDER / f"{run_id}.json"
+    if file.is_file():
+        values = json.loads(file.read_bytes())
+        values |= {"status": "promoted", "pushed_version": version, "pushed_path": path, "promoted": told}
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        partial.replace(file)
 
 
 def new_run_id(root: Path) -> str:

@@ -101,4 +101,4 @@ def _requests(files: Sequence[str], inputs: Sequence[str]) -> Iterator[Request]:
                     tuple(cell.decode("utf-8", "replace") for cell in row) for row in zip(*columns, strict=True)
                 )
     except (tf.errors.DataLossError, ValueError) as error:
-        raise UserError(f"{', '.join(files)}: is no log of requests: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{', '.join(files)}: is no log of requests, a TFRecord file of PredictionLogs") from error

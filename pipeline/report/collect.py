@@ -43,6 +43,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
         "run": run_part(record),
         "verdict": {
             "blessed": record.blessed,
+            "promoted": record.promoted,
             "failures": record.failures,
             "warnings": record.warnings,
             "pushed_version": record.pushed_version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modules.slices import CROSS, LABEL
 from modules.tasks import task_class
 from pipeline.records import RunRecord
 
@@ -36,8 +37,7 @@ def _in_slices(
     figures = {row["slice"]: row["metrics"] for row in evaluation.get("slices", [])}
     for row in record.slices:
         for name, bound in least.items():
-            by_label = row["slice"].startswith("label ")
-            if name in row and not by_label:
+            if name in row and LABEL not in row["slice"].split(" ")[0].split(CROSS):
                 gate = _gate(name, row["slice"], row[name], figures.get(row["slice"], {}), bound, "min")
                 if not gate["passed"]:
                     yield gate

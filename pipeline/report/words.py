@@ -150,6 +150,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     told = {
         "pushed": ("good", "Pushed", f"Version {version} went to production." if version else "", []),
         "current": ("good", "Up to date", "Nothing changed: the model in production is this one.", []),
+        "promoted": ("good", "Promoted", f"Version {version} was pushed {found.get('promoted')}", reasons),
         "rejected": ("bad", "Not pushed", stays, reasons or ["It was not blessed; no reason is on record."]),
         "failed": ("bad", "Failed", f"The run ended with an error. {stays}", error + reasons),
         "interrupted": ("bad", "Interrupted", f"The run was ended before it was done. {stays}", error),

@@ -23,7 +23,9 @@ class EvaluationConfig(Section):
         "the first three unless given",
     )
     slice_min_rows: int = Field(10, ge=1, description="values of fewer eval rows are one slice, (other)")
-    slice_min: dict[str, Share] = Field({}, description="lower bounds by metric in each slice but those by label")
+    slice_min: dict[str, Share] = Field(
+        {}, description="lower bounds by metric in each slice but those by label and its crosses"
+    )
     confidence_intervals: Literal["none", "poisson_bootstrap", "jackknife"] = Field(
         "none", description="TFMA's, of all metrics and slices; takes Evaluator twice as long and more"
     )

@@ -22,6 +22,7 @@ def sample(
     topic: float = 0.0,
     truncated: float = 0.0,
     unknown: float = 0.0,
+    max_seq_length: int = 128,
 ) -> TextStatistics:
     """Texts whose words keep to one of ten subjects; a share `topic` of them to a new one."""
     drawn = np.random.default_rng(seed)
@@ -41,6 +42,7 @@ def sample(
         labels=Counter({"yes": labels, "no": rows - labels}),
         lengths={name: np.bincount(lengths, minlength=LONGEST + 1) for name in LENGTHS},
         truncated=drawn.binomial(rows, truncated),
+        max_seq_length=max_seq_length,
         tokens=counts,
         pieces=pieces,
     )
@@ -70,6 +72,12 @@ def test_samples_of_one_distribution_are_alike(rows: int) -> None:
 def test_what_has_moved_is_told_and_nothing_else(changed: dict[str, float], features: set[str]) -> None:
     for seed in range(5):
         assert set(told(sample(2000, seed, **changed), sample(2000, 100 + seed))) == features
+
+
+def test_another_limit_of_the_model_is_no_drift_of_the_texts() -> None:
+    before = sample(2000, 2)
+    assert set(told(sample(2000, 1, truncated=0.3), before)) == {"truncated"}
+    assert told(sample(2000, 1, truncated=0.3, max_seq_length=64), before) == {}
 
 
 def test_the_words_name_both_sides_the_distance_and_what_is_allowed() -> None:

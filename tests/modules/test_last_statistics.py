@@ -27,6 +27,16 @@ class Store:
     ) -> int:
         """The id of new statistics, which a component `user` read and came to `state` with."""
         [artifact] = self.store.put_artifacts([mlmd_pb2.Artifact(type_id=self._kind)])
+        self.use(artifact, user, state, look_only)
+        return artifact
+
+    def use(
+        self,
+        artifact: int,
+        user: str,
+        state: mlmd_pb2.Execution.State = mlmd_pb2.Execution.COMPLETE,
+        look_only: int = 0,
+    ) -> None:
         if user:
             kind = self.store.put_execution_type(mlmd_pb2.ExecutionType(name=user))
             made = mlmd_pb2.Execution(type_id=kind, last_known_state=state)
@@ -34,7 +44,6 @@ class Store:
             [execution] = self.store.put_executions([made])
             event = mlmd_pb2.Event(artifact_id=artifact, execution_id=execution, type=mlmd_pb2.Event.INPUT)
             self.store.put_events([event])
-        return artifact
 
     def resolved(self, own: int, *known: int) -> list[int]:
         def made(id_: int) -> ExampleTextStatistics:
@@ -62,6 +71,12 @@ def test_the_newest_that_passed_the_gate_is_taken_but_not_the_run_s_own(store: S
     first, second, own = store.statistics(GATE), store.statistics(GATE), store.statistics(GATE)
     assert store.resolved(own, first, second, own) == [second]
     assert store.resolved(first, own, first, second) == [own]
+
+
+def test_the_last_one_is_that_of_the_last_run_however_old_its_data_are(store: Store) -> None:
+    first, second = store.statistics(GATE), store.statistics(GATE)
+    store.use(first, GATE, mlmd_pb2.Execution.CACHED)
+    assert store.resolved(store.statistics(), first, second) == [first]
 
 
 def test_data_that_were_only_looked_at_are_passed_over(store: Store) -> None:

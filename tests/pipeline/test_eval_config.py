@@ -108,11 +108,13 @@ def test_every_slice_is_asked_for_beside_the_whole() -> None:
 
 
 def test_bounds_in_slices_hold_for_each_slice_but_those_by_label_and_beside_the_overall_ones() -> None:
-    config = built(slices=["length_bucket", "label", "label*source"], slice_min={"recall": 0.4, "roc_auc": 0.6})
+    config = built(
+        slices=["length_bucket", "label", "label*source", "source"], slice_min={"recall": 0.4, "roc_auc": 0.6}
+    )
     overall, sliced = metrics_of(config)["Recall"][1].per_slice_thresholds
     assert [list(spec.feature_keys) for spec in overall.slicing_specs] == [[]]
     assert overall.threshold.value_threshold.lower_bound.value == 0.7
-    assert [list(spec.feature_keys) for spec in sliced.slicing_specs] == [["length_bucket"], ["label*source"]]
+    assert [list(spec.feature_keys) for spec in sliced.slicing_specs] == [["length_bucket"], ["source"]]
     assert sliced.threshold.value_threshold.lower_bound.value == 0.4
     [of_auc] = metrics_of(config)["AUC"][1].per_slice_thresholds
     assert of_auc.threshold.value_threshold.lower_bound.value == 0.6

@@ -139,7 +139,7 @@ def test_behaviour_drift_faults_and_warnings_are_told_where_they_went_over_their
     }
     report["verdict"]["warnings"] = ["the eval split is small"]
     lines = told(record(), report)
-    assert "the eval split is small" in lines
+    assert "warning: the eval split is small" in lines
     at = lines.index("behaviour tests")
     assert lines[at + 1 : at + 4] == [
         "1 of 2 passed",

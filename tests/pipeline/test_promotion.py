@@ -18,7 +18,7 @@ from pipeline.config import Config, config_class
 from pipeline.lock import only_run_in
 from pipeline.metadata_store import RunReader
 from pipeline.promotion import promote
-from pipeline.records import RecordKeeper, RunRecord
+from pipeline.records import RecordKeeper, RunRecord, read_records
 from pipeline.rollback import rollback
 from serving.predictor import Predictor
 
@@ -102,6 +102,10 @@ def test_a_refused_model_is_tried_pushed_and_recorded_with_who_why_and_what_it_m
     assert Path(by_hand.uri, "BLESSED").is_file()
     infra = runs.artifacts(InfraBlessing)[-1]
     assert json.loads(Path(infra.uri, "canary.json").read_bytes())["failures"] == []
+
+    [kept] = [found for found in read_records([runs.root]) if found.id == "r2"]
+    assert (kept.status, kept.pushed_path, kept.pushed_version) == ("promoted", str(done.folder), done.folder.name)
+    assert kept.promoted == "by ann: recall is not needed"
 
     pushes = pushes_of(runs.store, PIPELINE)
     [audit] = read_audits(runs.store, pushes).values()
