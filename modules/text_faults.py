@@ -38,6 +38,13 @@ class Place(NamedTuple):
     row: int
 
 
+class Told(NamedTuple):
+    """What a row is told by: its text, and its id, "" where it has none."""
+
+    text: str
+    id: str = ""
+
+
 @dataclass(frozen=True)
 class Example:
     """A row with a fault, and what is wrong with it; the row that it is compared with, where there is one."""
@@ -60,15 +67,23 @@ class Fault:
     def share(self) -> float:
         return self.rows / self.of if self.of else 0.0
 
-    def to_json(self, texts: Mapping[Place, str]) -> dict[str, Any]:
-        """With the examples' texts."""
+    def to_json(self, told: Mapping[Place, Told]) -> dict[str, Any]:
+        """With the examples' texts and ids."""
         examples = []
         for example in self.examples:
             note = example.note
             if example.other is not None:
-                note = f"{note} ({example.other.split}, row {example.other.row + 1:,}): {_short(texts[example.other])}"
+                note = f"{note} ({_where(example.other, told)}): {_short(told[example.other].text)}"
+            text, row_id = told[example.at]
             examples.append(
-                {"split": example.at.split, "row": example.at.row + 1, "text": _short(texts[example.at]), "note": note}
+                {
+                    "split": example.at.split,
+                    "row": example.at.row + 1,
+                    "where": _where(example.at, told),
+                    **({"id": row_id} if row_id else {}),
+                    "text": _short(text),
+                    "note": note,
+                }
             )
         return {"fault": self.fault, "rows": self.rows, "of": self.of, "share": self.share, "examples": examples}
 
@@ -213,8 +228,14 @@ def _short(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
-def to_json(faults: Iterable[Fault], texts: Mapping[Place, str]) -> list[dict[str, Any]]:
-    return [fault.to_json(texts) for fault in faults]
+def _where(place: Place, told: Mapping[Place, Told]) -> str:
+    """By its id, else by its number among the split's rows."""
+    row_id = told[place].id
+    return f"{place.split}, id {row_id!r}" if row_id else f"{place.split}, row {place.row + 1:,}"
+
+
+def to_json(faults: Iterable[Fault], told: Mapping[Place, Told]) -> list[dict[str, Any]]:
+    return [fault.to_json(told) for fault in faults]
 
 
 def wanted(faults: Iterable[Fault]) -> set[Place]:

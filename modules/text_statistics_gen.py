@@ -16,7 +16,7 @@ from modules.example_rows import row_batches
 from modules.tasks import task_from
 from modules.tasks.task import Task
 from modules.text_artifacts import ExampleTextStatistics
-from modules.text_faults import FaultFinder, Place
+from modules.text_faults import FaultFinder, Place, Told
 from modules.text_reader import TextReader
 from modules.text_records import STATISTICS, write_json
 from modules.text_statistics import TextCounter, TextStatistics
@@ -30,6 +30,7 @@ def TextStatisticsGen(
     task: Parameter[str],
     tokenizer: Parameter[str],
     very_long: Parameter[int],
+    id_column: Parameter[str],
 ) -> None:
     """Counts all splits in one pass, in memory that grows by some 160 bytes a row.
 
@@ -37,6 +38,7 @@ def TextStatisticsGen(
       task: JSON, the task's spec.
       tokenizer: JSON: vocab_file, lower_case, max_seq_length.
       very_long: the most tokens that a text should have.
+      id_column: by which rows with a fault are told; "" where they have none.
     """
     of_task = task_from(json.loads(task))
     folders = {
@@ -49,7 +51,7 @@ def TextStatisticsGen(
     faults = finder.faults()
     record: dict[str, Any] = {
         "splits": {split: counted.to_json() for split, counted in splits.items()},
-        "faults": text_faults.to_json(faults, _texts(folders, of_task, text_faults.wanted(faults))),
+        "faults": text_faults.to_json(faults, _told(folders, of_task, id_column, text_faults.wanted(faults))),
     }
     write_json(statistics.uri, STATISTICS, record)
 
@@ -65,8 +67,8 @@ def _count(split: str, folder: Path, task: Task, reader: TextReader, finder: Fau
     return counter.statistics()
 
 
-def _texts(folders: dict[str, Path], task: Task, wanted: set[Place]) -> dict[Place, str]:
-    """The texts of these rows; each split is read up to the last of them."""
+def _told(folders: dict[str, Path], task: Task, id_column: str, wanted: set[Place]) -> dict[Place, Told]:
+    """What these rows are told by; each split is read up to the last of them."""
     found = {}
     for split, folder in folders.items():
         rows = sorted(place.row for place in wanted if place.split == split)
@@ -74,7 +76,8 @@ def _texts(folders: dict[str, Path], task: Task, wanted: set[Place]) -> dict[Pla
         for batch in row_batches(folder) if rows else ():
             while rows and rows[0] < start + len(batch):
                 row = rows.pop(0)
-                found[Place(split, row)] = task.text_of(batch[row - start])
+                columns = batch[row - start]
+                found[Place(split, row)] = Told(task.text_of(columns), columns.get(id_column, ""))
             start += len(batch)
             if not rows:
                 break

@@ -75,7 +75,7 @@ def in_words(fault: dict[str, Any]) -> str:
     if fault["fault"] in ACROSS:
         line += "; data.columns.group, set to the text's column, keeps equal texts in one split"
     for example in fault["examples"][:1]:
-        line += f", such as {example['split']}, row {example['row']:,}: {example['text']!r}, {example['note']}"
+        line += f", such as {example['where']}: {example['text']!r}, {example['note']}"
     return line
 
 

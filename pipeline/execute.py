@@ -122,6 +122,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
                 }
             ),
             "very_long": config.data.faults.very_long_tokens or task.very_long,
+            "id_column": config.data.columns.get("id", ""),
         },
         text_limits=_text_limits(config),
         preprocessing={

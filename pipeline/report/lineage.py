@@ -66,4 +66,5 @@ def _artifacts(by_key: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     return [
         {"key": key, "type": artifact.type, "id": artifact.id, "uri": artifact.uri}
         for key, artifact in sorted(by_key.items())
+        if artifact.type != "PushedModel" or artifact.custom_properties["pushed"].int_value  # else nothing was pushed
     ]

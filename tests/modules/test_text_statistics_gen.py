@@ -12,9 +12,12 @@ from tfx.types import Artifact, standard_artifacts
 from modules.near_duplicates import Signatures
 from modules.scripts import script_of
 from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
+from modules.text_faults import FaultFinder, Place, Told, to_json
+from modules.text_reader import TextReader
 from modules.text_records import read_anomalies, read_statistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator, read_splits
+from modules.wordpiece import Tokenizer
 from pipeline.settings.texts import DriftLimits, FaultLimit, SkewLimits, TextFaults
 
 TASK = {"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}}
@@ -52,7 +55,7 @@ def statistics(folder: Path, vocabulary: Path, splits: Mapping[str, Rows], very_
     TextStatisticsGen.EXECUTOR_SPEC.executor_class(None).Do(
         {"examples": [examples(folder / "examples", splits)]},
         {"statistics": [made]},
-        {"task": json.dumps(TASK), "tokenizer": json.dumps(settings), "very_long": very_long},
+        {"task": json.dumps(TASK), "tokenizer": json.dumps(settings), "very_long": very_long, "id_column": "id"},
     )
     return made
 
@@ -135,6 +138,7 @@ def test_each_fault_is_counted_with_examples_and_no_other(tmp_path: Path, vocabu
         {
             "split": "eval",
             "row": 1,
+            "where": "eval, row 1",
             "text": "m n b v c x z l",
             "note": "the same as (train, row 23): m n b v c x z l",
         }
@@ -144,6 +148,17 @@ def test_each_fault_is_counted_with_examples_and_no_other(tmp_path: Path, vocabu
     assert found["other_scripts"]["examples"][0]["note"] == "script CYRILLIC"
     assert found["very_long"]["examples"][0]["note"] == "60 tokens"
     assert found["empty_after_cleaning"]["examples"][0]["row"] == 25
+
+
+def test_rows_are_told_by_their_ids_where_they_have_some(tmp_path: Path, vocabulary: Path) -> None:
+    finder = FaultFinder(very_long=50)
+    pieces = TextReader(Tokenizer.from_file(str(vocabulary), lower_case=True, max_seq_length=12)).read(["a b", "a b"])
+    finder.add("train", ["a b", "a b"], [("no",), ("yes",)], pieces)
+    told = {Place("train", 0): Told("a b", "q7"), Place("train", 1): Told("a b", "q8")}
+    by_name = {fault["fault"]: fault for fault in to_json(finder.faults(), told)}
+    [example] = by_name["conflicting_labels"]["examples"]
+    assert (example["where"], example["id"]) == ("train, id 'q8'", "q8")
+    assert example["note"] == "another label than (train, id 'q7'): a b"
 
 
 def test_sound_texts_have_no_fault_and_are_not_compared_before_there_is_a_last_run(
