@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.watch import ComponentFailed, ComponentReport, Watcher, resident_mib
+from pipeline.watch import ComponentFailed, ComponentReport, Watcher, give_back_memory, resident_mib
 
 
 class Listener:
@@ -86,3 +86,13 @@ def test_memory_of_child_processes_counts() -> None:
     child.stdout.readline()
     assert resident_mib() > before + 90
     child.communicate(b"\n")
+
+
+def test_what_a_component_freed_is_given_back_to_the_system() -> None:
+    blocks = [bytearray(100_000) for _ in range(2_000)]  # small enough for the heap, which glibc keeps
+    kept = blocks[::100]
+    before = resident_mib()
+    del blocks
+    give_back_memory()
+    assert resident_mib() < before - 100
+    assert len(kept) == 20
