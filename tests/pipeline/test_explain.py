@@ -295,7 +295,7 @@ def test_the_command_explains_the_run_that_is_named_or_the_newest(
 ) -> None:
     monkeypatch.chdir(delivered.root.parents[1])
     explained = CliRunner().invoke(cli, ["explain", "r2"], catch_exceptions=False).output
-    assert "run r2 of mine: not pushed" in explained
+    assert "run r2 of mine: promoted" in explained
     assert "by ann: recall is [not] needed" in explained
     assert "run r" in CliRunner().invoke(cli, ["explain"], catch_exceptions=False).output
     missing = CliRunner().invoke(cli, ["explain", "r9"])

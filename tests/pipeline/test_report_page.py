@@ -96,6 +96,7 @@ def test_every_section_is_there_and_every_chart_is_drawn(opened: Opener, task: s
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_a_link_of_the_contents_leads_to_its_section(opened: Opener, width: int) -> None:
     page = opened("binary", width)
+    page.wait_for_selector("html.whole")
     for section in ("slices", "serving", "data"):
         page.locator(f"nav a[href='#{section}']").click()
         expect(page.locator(f"section#{section} > h2")).to_be_in_viewport()
