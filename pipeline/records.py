@@ -64,6 +64,13 @@ class RunRecord:
     pushed_path: str | None = None
     error: str | None = None
     log: str | None = None
+
+    @property
+    def metadata_path(self) -> Path:
+        """ML Metadata's file, as the run's settings have it."""
+        orchestration = self.settings["orchestration"]
+        return Path(orchestration.get("metadata_path") or Path(orchestration["artifact_root"]) / "metadata.db")
+
     training_logs: str | None = None
     tracking: dict[str, Any] = field(default_factory=dict)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from data.errors import UserError
 from modules import drift
@@ -39,7 +38,7 @@ def request_drift(logs: Sequence[Path], roots: Sequence[Path]) -> tuple[int, lis
     from modules.wordpiece import Tokenizer
 
     record = _pushed(roots)
-    reader = RunReader(Path(_metadata_path(record)), record.config, record.id)
+    reader = RunReader(record.metadata_path, record.config, record.id)
     node = reader.node("TextStatisticsGen")
     if node.execution is None or "statistics" not in node.outputs:
         raise UserError(f"run {record.id} kept no statistics of its texts: run {record.config} again")
@@ -70,11 +69,6 @@ def _pushed(roots: Sequence[Path]) -> RunRecord:
     if record is None:
         raise UserError("no pushed model to compare requests with: tfx-bert run CONFIG pushes one (or say --config)")
     return record
-
-
-def _metadata_path(record: RunRecord) -> str:
-    orchestration: Mapping[str, Any] = record.settings["orchestration"]
-    return orchestration.get("metadata_path") or str(Path(orchestration["artifact_root"]) / "metadata.db")
 
 
 def _files(logs: Sequence[Path]) -> list[str]:

@@ -64,7 +64,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
 
 def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
     """What MLMD says of a component in this run; where a part of it ran again, of that."""
-    path = _metadata_path(record)
+    path = record.metadata_path
     if not path.is_file():
         return lambda component: NodeResult("skipped", {})
     readers = [RunReader(path, record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
@@ -79,14 +79,9 @@ def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
 
 def _production_version(record: RunRecord) -> str | None:
     """The version that is in production now."""
-    path = _metadata_path(record)
+    path = record.metadata_path
     pushes = standing(RunReader(path, record.config, record.id).pushes()) if path.is_file() else []
     return pushes[0].version if pushes else None
-
-
-def _metadata_path(record: RunRecord) -> Path:
-    orchestration = record.settings["orchestration"]
-    return Path(orchestration.get("metadata_path") or Path(orchestration["artifact_root"]) / "metadata.db")
 
 
 def _uris(node: Callable[[str], NodeResult]) -> Callable[[str, str], str | None]:
