@@ -15,6 +15,7 @@ from tfx.types import Artifact
 from tfx.types.artifact import ArtifactState
 
 from pipeline.audit import EXECUTION_TYPES, NODES, Audit
+from pipeline.store_address import StoreAddress
 
 PUSHED_MODEL_KEY = "pushed_model"
 Outputs = dict[str, list[Artifact]]
@@ -22,7 +23,7 @@ Outputs = dict[str, list[Artifact]]
 
 @contextmanager
 def audited(
-    metadata_path: Path,
+    address: StoreAddress,
     pipeline: str,
     audit: Audit,
     *,
@@ -35,12 +36,12 @@ def audited(
     Where the process is killed inside, `settle` finds out which of the two it is.
 
     Args:
-      metadata_path: ML Metadata's SQLite file.
+      address: where ML Metadata is.
       root: of the artifacts; each output's uri is ROOT/NODE/KEY/EXECUTION.
       inputs: ids of artifacts by key.
       outputs: artifacts by key, `pushed_model` with the properties that it will have.
     """
-    with _opened(metadata_path) as handle:
+    with _opened(address) as handle:
         contexts = [
             context_lib.register_context_if_not_exists(handle, kind, name)
             for kind, name in (
@@ -62,14 +63,14 @@ def audited(
         publish.publish_succeeded_execution(handle, execution.id, contexts, made)
 
 
-def settle(metadata_path: Path) -> None:
+def settle(address: StoreAddress) -> None:
     """Completes or gives up what a killed promotion or rollback has left pending: its version is there, or it is not.
 
     To be called with the artifact root's lock held, when nobody is at work.
     """
-    if not metadata_path.is_file():
+    if not address.exists():
         return
-    with _opened(metadata_path) as handle:
+    with _opened(address) as handle:
         for name in EXECUTION_TYPES.values():
             for execution in handle.store.get_executions_by_type(name):
                 if execution.last_known_state == metadata_store_pb2.Execution.RUNNING:
@@ -102,5 +103,5 @@ def _type(audit: Audit) -> metadata_store_pb2.ExecutionType:
     return made
 
 
-def _opened(metadata_path: Path) -> Any:
-    return metadata.Metadata(metadata.sqlite_metadata_connection_config(str(metadata_path)))
+def _opened(address: StoreAddress) -> Any:
+    return metadata.Metadata(address.connection())

@@ -11,6 +11,7 @@ from pipeline.config import Config, config_class
 from pipeline.config_file import load_config
 from pipeline.records import RunRecord, read_records
 from pipeline.roots import artifact_roots
+from pipeline.store_address import StoreAddress, address_from
 
 
 def chosen_config(config: str | None, run_id: str | None = None) -> Config:
@@ -57,6 +58,6 @@ def config_of(record: RunRecord, root: Path) -> Config:
         ) from error
 
 
-def metadata_path_of(record: RunRecord, root: Path) -> Path:
-    """ML Metadata's file of a run under an artifact root, by its record alone."""
-    return Path(record.settings.get("orchestration", {}).get("metadata_path") or root / "metadata.db")
+def metadata_of(record: RunRecord, root: Path) -> StoreAddress:
+    """Where the ML Metadata of a run under an artifact root are, by its record alone."""
+    return address_from(record.settings.get("orchestration", {}), root)

@@ -17,6 +17,7 @@ from pipeline.settings.delivery import OrchestrationConfig, PushConfig, Tracking
 from pipeline.settings.judgement import BehaviourConfig, CanaryConfig, EvaluationConfig
 from pipeline.settings.model import EncoderConfig, ExportConfig, PreprocessingConfig, TrainingConfig
 from pipeline.settings.section import Section
+from pipeline.store_address import StoreAddress, address_from
 
 # Roles that a row of any task may have, beside the task's own.
 COMMON_ROLES = ("id", "group")
@@ -107,8 +108,9 @@ class Config(Section):
         return Path(self.orchestration.artifact_root or f"output/{self.name}")
 
     @property
-    def metadata_path(self) -> Path:
-        return Path(self.orchestration.metadata_path or self.artifact_root / "metadata.db")
+    def metadata(self) -> StoreAddress:
+        """Where ML Metadata is."""
+        return address_from(self.orchestration.model_dump(), self.artifact_root)
 
     @property
     def push_folder(self) -> Path:

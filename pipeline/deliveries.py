@@ -5,16 +5,17 @@ from pathlib import Path
 
 from modules.push_history import PROMOTE, PUSH, ROLLBACK, Push, pushes_of, standing, undone_by
 from pipeline.audit import Audit, read_audits, who_and_why
-from pipeline.chosen import located, metadata_path_of
+from pipeline.chosen import located, metadata_of
 from pipeline.lineage import Lineage, open_to_read
 from pipeline.records import RunRecord
+from pipeline.store_address import StoreAddress
 
 
 class Deliveries:
     """All that one pipeline has pushed."""
 
-    def __init__(self, metadata_path: Path, pipeline: str):
-        store = open_to_read(metadata_path)
+    def __init__(self, metadata: StoreAddress, pipeline: str):
+        store = open_to_read(metadata)
         self._lineage = None if store is None else Lineage(store, pipeline)
         self.pushes: list[Push] = [] if store is None else pushes_of(store, pipeline)
         self.audits: dict[int, Audit] = {} if store is None else read_audits(store, self.pushes)
@@ -77,11 +78,11 @@ class Deliveries:
 
 def versions_of(roots: Iterable[Path]) -> dict[str, str]:
     """For a table of the runs under these artifact roots, by run id: the versions with how they fared."""
-    by_file: dict[tuple[Path, str], Deliveries] = {}
+    by_store: dict[tuple[StoreAddress, str], Deliveries] = {}
     found = {}
     for record, root in located(roots):
-        key = (metadata_path_of(record, root), record.config)
-        if key not in by_file:
-            by_file[key] = Deliveries(*key)
-        found[record.id] = by_file[key].version_of(record)
+        key = (metadata_of(record, root), record.config)
+        if key not in by_store:
+            by_store[key] = Deliveries(*key)
+        found[record.id] = by_store[key].version_of(record)
     return found

@@ -40,13 +40,13 @@ class Delivery:
 @contextmanager
 def at_work(config: Config) -> Iterator[tuple[Lineage, list[Push]]]:
     """Holds the artifact root's lock; what a killed command left is settled before the metadata are read."""
-    if not config.metadata_path.is_file():
+    if not config.metadata.exists():
         raise UserError(
             f"{config.name} has no runs in {config.artifact_root}: tfx-bert run CONFIG makes and judges models"
         )
     with only_run_in(config.artifact_root):
-        settle(config.metadata_path)
-        store = open_to_read(config.metadata_path)
+        settle(config.metadata)
+        store = open_to_read(config.metadata)
         assert store is not None
         yield Lineage(store, config.name), pushes_of(store, config.name)
 
@@ -84,7 +84,7 @@ def push_version(
     pushed.set_int_custom_property(RESTORES, restores or 0)
     root = config.artifact_root / "artifacts"
     made = {**outputs, PUSHED_MODEL_KEY: pushed}
-    with audited(config.metadata_path, config.name, audit, root=root, inputs=inputs, outputs=made):
+    with audited(config.metadata, config.name, audit, root=root, inputs=inputs, outputs=made):
         io_utils.copy_dir(str(written), pushed.uri)
         for artifact in outputs.values():
             Path(artifact.uri).mkdir(parents=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
 
 # Not `from tfx import v1 as tfx`: that imports the whole Vertex AI client, half of a run's start-up time.
@@ -19,7 +20,6 @@ from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGe
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.example_gen_pb2 import Input
 from tfx.proto.pusher_pb2 import PushDestination
@@ -71,7 +71,7 @@ def create_pipeline(
     *,
     name: str,
     root: str,
-    metadata_path: str,
+    metadata: ConnectionConfig,
     data_folder: str,
     manifest: str,
     schema_file: str | None,
@@ -94,6 +94,7 @@ def create_pipeline(
     """Builds the pipeline from plain values.
 
     Args:
+      metadata: where ML Metadata is.
       data_folder: staged data, one folder of CSV files for each split.
       manifest: path of the staged data's manifest.json.
       schema_file: a frozen schema; None infers one.
@@ -115,7 +116,7 @@ def create_pipeline(
         pipeline_name=name,
         pipeline_root=root,
         enable_cache=cache,
-        metadata_connection_config=sqlite_metadata_connection_config(metadata_path),
+        metadata_connection_config=metadata,
         beam_args=beam_args,
         task_modules=task_modules,
     )

@@ -8,20 +8,16 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from modules.push_history import property_of
+from pipeline.store_address import StoreAddress
 
 _Event = metadata_store_pb2.Event
 _INPUTS, _OUTPUTS = (_Event.INPUT, _Event.DECLARED_INPUT), (_Event.OUTPUT, _Event.DECLARED_OUTPUT)
 STAMPED, INFRA = "stamped_model", "InfraBlessing"
 
 
-def open_to_read(metadata_path: Path) -> mlmd.MetadataStore | None:
+def open_to_read(metadata: StoreAddress) -> mlmd.MetadataStore | None:
     """The store, to read alone, whoever writes it meanwhile; None where there is none yet."""
-    if not metadata_path.is_file():
-        return None
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(metadata_path)
-    config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    return mlmd.MetadataStore(config)
+    return mlmd.MetadataStore(metadata.connection(readonly=True)) if metadata.exists() else None
 
 
 class Lineage:

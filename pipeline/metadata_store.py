@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
@@ -10,6 +9,7 @@ from tfx.dsl.compiler import constants
 
 from modules.push_history import Push, pushes_of
 from pipeline.audit import withdrawal_in_words
+from pipeline.store_address import StoreAddress
 
 _STATES = {
     mlmd_pb2.Execution.COMPLETE: "done",
@@ -39,8 +39,8 @@ class NodeResult:
 class RunReader:
     """The nodes of one pipeline run, by node id."""
 
-    def __init__(self, metadata_path: Path, pipeline: str, run_id: str):
-        self._store = _opened(metadata_path)
+    def __init__(self, metadata: StoreAddress, pipeline: str, run_id: str):
+        self._store = _opened(metadata)
         self._pipeline = pipeline
         self._run_id = run_id
 
@@ -79,9 +79,9 @@ class RunReader:
         return {event.path.steps[0].key: artifacts[event.artifact_id] for event in events}
 
 
-def describe_run(metadata_path: Path, run_id: str, properties: Mapping[str, str]) -> None:
+def describe_run(metadata: StoreAddress, run_id: str, properties: Mapping[str, str]) -> None:
     """Adds custom properties to a pipeline run's context, if it has one."""
-    store = _opened(metadata_path)
+    store = _opened(metadata)
     run = store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
     if run is None:
         return
@@ -90,9 +90,6 @@ def describe_run(metadata_path: Path, run_id: str, properties: Mapping[str, str]
     store.put_contexts([run])
 
 
-def _opened(metadata_path: Path) -> mlmd.MetadataStore:
+def _opened(metadata: StoreAddress) -> mlmd.MetadataStore:
     """Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command that only reads has no use."""
-    config = mlmd_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(metadata_path)
-    config.sqlite.connection_mode = mlmd_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    return mlmd.MetadataStore(config)
+    return mlmd.MetadataStore(metadata.connection())

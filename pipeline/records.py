@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from pipeline.store_address import StoreAddress, address_from
 from pipeline.watch import ComponentReport
 
 FOLDER = "runs"
@@ -64,15 +65,14 @@ class RunRecord:
     pushed_path: str | None = None
     error: str | None = None
     log: str | None = None
-
-    @property
-    def metadata_path(self) -> Path:
-        """ML Metadata's file, as the run's settings have it."""
-        orchestration = self.settings["orchestration"]
-        return Path(orchestration.get("metadata_path") or Path(orchestration["artifact_root"]) / "metadata.db")
-
     training_logs: str | None = None
     tracking: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> StoreAddress:
+        """Where the run's ML Metadata are, as its settings have it."""
+        orchestration = self.settings["orchestration"]
+        return address_from(orchestration, Path(orchestration["artifact_root"]))
 
 
 _FIELDS = {item.name for item in fields(RunRecord)}

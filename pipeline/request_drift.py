@@ -38,7 +38,7 @@ def request_drift(logs: Sequence[Path], roots: Sequence[Path]) -> tuple[int, lis
     from modules.wordpiece import Tokenizer
 
     record = _pushed(roots)
-    reader = RunReader(record.metadata_path, record.config, record.id)
+    reader = RunReader(record.metadata, record.config, record.id)
     node = reader.node("TextStatisticsGen")
     if node.execution is None or "statistics" not in node.outputs:
         raise UserError(f"run {record.id} kept no statistics of its texts: run {record.config} again")

@@ -4,7 +4,7 @@ import gc
 import logging
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,13 @@ def _execute(
     record = keeper.record
     try:
         with console.status("loading TensorFlow and TFX"):
-            execute, look = _load_tfx()
+            tfx_side = _load_tfx()
             handle = encoder.result()
         last = COMPONENTS.index("DataGate") + 1 if data_only else None
         shown = [name for name in COMPONENTS[:last] if name != "ImportSchemaGen" or config.data.schema_file]
         with RunView(console, shown) as view, _TrainingProgress(view):
-            (look if data_only else execute)(config, staged, handle, engine, keeper, view, listeners)
+            order = tfx_side.Order(config, staged, handle, engine, keeper, view, listeners)
+            (tfx_side.look if data_only else tfx_side.execute)(order)
     except ComponentFailed as failure:
         record.error = _essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
@@ -166,14 +167,14 @@ def _execute(
             keeper.save()
 
 
-def _load_tfx() -> tuple[Callable[..., None], Callable[..., None]]:
+def _load_tfx() -> Any:
     """Imports what runs the pipeline, 8,500 modules: with the garbage collector off, which finds nothing among them."""
     gc.disable()
-    from pipeline.execute import execute, look
+    from pipeline import execute
 
     gc.freeze()
     gc.enable()
-    return execute, look
+    return execute
 
 
 class _TrainingProgress(logging.Handler):

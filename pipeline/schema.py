@@ -67,9 +67,9 @@ def newest(config: Config, source: str) -> Inferred:
 def _artifact(config: Config, record: RunRecord) -> Artifact | None:
     from pipeline.metadata_store import RunReader
 
-    if not config.metadata_path.is_file():
+    if not config.metadata.exists():
         return None
-    return RunReader(config.metadata_path, config.name, record.id).node("SchemaGen").outputs.get("schema")
+    return RunReader(config.metadata, config.name, record.id).node("SchemaGen").outputs.get("schema")
 
 
 def reviewable(inferred: schema_pb2.Schema, task: Task) -> schema_pb2.Schema:

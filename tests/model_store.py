@@ -16,6 +16,8 @@ from tfx.orchestration.portable.mlmd import artifact_lib, context_lib
 from tfx.types import Artifact
 from tfx.types.standard_artifacts import Examples, InfraBlessing, Model, ModelBlessing, PushedModel
 
+from pipeline.store_address import SqliteFile
+
 PIPELINE = "mine"
 
 
@@ -24,12 +26,12 @@ class ModelStore:
 
     def __init__(self, root: Path):
         self.root = root
-        self.path = root / "metadata.db"
+        self.address = SqliteFile(root / "metadata.db")
         self._count = 0
 
     @property
     def store(self) -> mlmd.MetadataStore:
-        return mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(self.path)))
+        return mlmd.MetadataStore(self.address.connection())
 
     @property
     def serving(self) -> Path:
@@ -146,7 +148,7 @@ class ModelStore:
         return {key: artifact.id for key, [artifact] in published.items()}
 
     def _opened(self) -> Any:
-        return metadata.Metadata(metadata.sqlite_metadata_connection_config(str(self.path)))
+        return metadata.Metadata(self.address.connection())
 
     def _next(self) -> int:
         self._count += 1

@@ -22,6 +22,7 @@ from pipeline.config import Config
 from pipeline.config_file import load_config
 from pipeline.prepare import stage_data
 from pipeline.records import RecordKeeper, RunRecord
+from pipeline.store_address import StoreAddress
 from pipeline.tracking.tracked import tracked
 from pipeline.watch import ComponentReport, Listener
 from serving.predictor import Predictor
@@ -84,7 +85,7 @@ class TrackedPipeline:
 
     def properties(self) -> dict[str, str]:
         """Custom properties of the pipeline run in ML Metadata."""
-        context = connect(self.config.metadata_path).get_context_by_type_and_name("pipeline_run", RUN)
+        context = connect(self.config.metadata).get_context_by_type_and_name("pipeline_run", RUN)
         return {name: value.string_value for name, value in context.custom_properties.items()}
 
 
@@ -124,7 +125,7 @@ def build(root: Path, console: Console, **tracking: Any) -> TrackedPipeline:
         "Evaluator": {"evaluation": root / "evaluation"},
     }
     answer(staged, config.make_task(staged.labels), pushed, root / "predictions")
-    put_nodes(connect(config.metadata_path), outputs)
+    put_nodes(connect(config.metadata), outputs)
     return TrackedPipeline(root, config, staged, config.make_task(staged.labels), pushed, console)
 
 
@@ -136,10 +137,8 @@ def answer(staged: Staged, task: Task, model: Path, folder: Path) -> None:
     write_predictions(str(folder), map(Prediction, rows, answers))
 
 
-def connect(path: Path) -> mlmd.MetadataStore:
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(path)
-    return mlmd.MetadataStore(config)
+def connect(metadata: StoreAddress) -> mlmd.MetadataStore:
+    return mlmd.MetadataStore(metadata.connection())
 
 
 def put_nodes(store: mlmd.MetadataStore, outputs: dict[str, dict[str, Path]]) -> None:

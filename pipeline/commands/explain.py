@@ -14,7 +14,7 @@ def explain(run_id: str | None, config: str | None) -> None:
     Without RUN_ID, of the newest run. A version that was promoted or rolled back afterwards is told with who and why.
     """
     from pipeline.bare_report import report_for
-    from pipeline.chosen import located, metadata_path_of
+    from pipeline.chosen import located, metadata_of
     from pipeline.deliveries import Deliveries
     from pipeline.explain import explanation
     from pipeline.roots import artifact_roots
@@ -26,6 +26,6 @@ def explain(run_id: str | None, config: str | None) -> None:
         there = ", ".join(record.id for record, _ in found[:10])
         raise UserError(f"no run {run_id!r}; there are {there}" if there else "no runs yet: tfx-bert run reviews")
     record, root = chosen
-    deliveries = Deliveries(metadata_path_of(record, root), record.config)
+    deliveries = Deliveries(metadata_of(record, root), record.config)
     since, stands = deliveries.in_words(record), deliveries.in_production(record.id)
     new_console().print(explanation(record, report_for(record, root), since, stands))

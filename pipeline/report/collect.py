@@ -64,10 +64,10 @@ def collect(record: RunRecord) -> dict[str, Any]:
 
 def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
     """What MLMD says of a component in this run; where a part of it ran again, of that."""
-    path = record.metadata_path
-    if not path.is_file():
+    store = record.metadata
+    if not store.exists():
         return lambda component: NodeResult("skipped", {})
-    readers = [RunReader(path, record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
+    readers = [RunReader(store, record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
 
     @cache
     def node(component: str) -> NodeResult:
@@ -79,8 +79,8 @@ def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
 
 def _production_version(record: RunRecord) -> str | None:
     """The version that is in production now."""
-    path = record.metadata_path
-    pushes = standing(RunReader(path, record.config, record.id).pushes()) if path.is_file() else []
+    store = record.metadata
+    pushes = standing(RunReader(store, record.config, record.id).pushes()) if store.exists() else []
     return pushes[0].version if pushes else None
 
 

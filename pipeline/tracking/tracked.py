@@ -104,7 +104,7 @@ class TrackedRun:
             id=record.id,
             pipeline=config.name,
             engine=record.engine,
-            metadata_path=config.metadata_path,
+            metadata=str(config.metadata),
             folder=config.tracking_folder / record.id,
             settings=record.settings,
             data={**staged.rows, "labels": staged.label_counts, "fingerprint": staged.fingerprint},
@@ -127,7 +127,7 @@ class TrackedRun:
         from modules.trainer import RECORD
         from pipeline.metadata_store import RunReader
 
-        node = RunReader(self._config.metadata_path, self._config.name, self._keeper.record.id).node(report.id)
+        node = RunReader(self._config.metadata, self._config.name, self._keeper.record.id).node(report.id)
         self._nodes[report.id] = node
         if report.id == "Trainer":
             training = json.loads(Path(node.outputs["model_run"].uri, RECORD).read_bytes())
@@ -173,7 +173,7 @@ class TrackedRun:
         assert record.pushed_version is not None
         facts = {
             "pipeline_run": record.id,
-            "metadata": str(self._config.metadata_path),
+            "metadata": str(self._config.metadata),
             "encoder": self._config.encoder.handle,
             "data": self._staged.fingerprint,
             "metrics": record.metrics,
@@ -193,7 +193,7 @@ class TrackedRun:
             "tracker_url": found.get("url"),
             "tracker_folder": found.get("folder"),
         }
-        describe_run(self._config.metadata_path, self._keeper.record.id, {n: v for n, v in links.items() if v})
+        describe_run(self._config.metadata, self._keeper.record.id, {n: v for n, v in links.items() if v})
 
 
 class _Hearing(logging.Handler):

@@ -25,13 +25,13 @@ class RunFacts:
     """A pipeline run as it begins.
 
     `folder` is the tracker's own for this run, not made yet. `settings` are the configuration but for `tracking`.
-    `data` is about the rows: fingerprint, how many by split and label.
+    `data` is about the rows: fingerprint, how many by split and label. `metadata` says where ML Metadata is.
     """
 
     id: str
     pipeline: str
     engine: str
-    metadata_path: Path
+    metadata: str
     folder: Path
     settings: Mapping[str, Any]
     data: Mapping[str, Any]

@@ -31,7 +31,7 @@ class WandbTracker(Tracker):
                 "id": run.id,
                 "pipeline": run.pipeline,
                 "engine": run.engine,
-                "metadata": str(run.metadata_path),
+                "metadata": run.metadata,
             },
         }
         self._session = Session(
@@ -53,7 +53,7 @@ class WandbTracker(Tracker):
 
     def _open(self, job_type: str) -> Any:
         run = self._facts
-        notes = f"pipeline run {run.id} of {run.pipeline}; its lineage is in ML Metadata: {run.metadata_path}"
+        notes = f"pipeline run {run.id} of {run.pipeline}; its lineage is in ML Metadata: {run.metadata}"
         return self._session.open(job_type, self._config, f"{notes}, context pipeline_run {run.id}")
 
     def component_changed(self, report: ComponentReport) -> None:

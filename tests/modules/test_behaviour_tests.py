@@ -20,8 +20,8 @@ from modules.behaviour_tests import NO_SUITE, RECORD, BehaviourTests
 from modules.behaviours.judge import SHOWN_CHARACTERS, SHOWN_FAILURES, run_suite
 from modules.behaviours.suite import Suite
 from modules.tasks import task_from
+from pipeline.assemble import assemble
 from pipeline.config_file import load_config
-from pipeline.execute import assemble
 from serving.predictor import Predictor
 
 SHORT, LONG = labels_of(1)

@@ -8,6 +8,7 @@ import yaml
 
 from pipeline.config import Config
 from pipeline.config_file import BUILT_IN_FOLDER, ConfigError, built_in_names, load_config, schema_place
+from pipeline.store_address import SqliteFile
 
 MINIMAL: dict[str, Any] = {"name": "mine", "data": {"path": "rows.csv", "labels": ["no", "yes"]}}
 
@@ -309,7 +310,7 @@ def test_relative_paths_start_at_the_file_s_folder_and_those_of_overrides_at_the
     assert config.data.path == str(there / "rows.csv")
     assert config.data.schema_file == str(there / "schema.pbtxt")
     assert config.preprocessing.vocab_file == str(there / "../vocab.txt")
-    assert config.metadata_path == there / "store" / "metadata.db"
+    assert config.metadata == SqliteFile(there / "store" / "metadata.db")
     assert config.artifact_root == there / "output" / "mine"
     assert config.push_folder == here / "pushed"
     assert load_config(source, base=tmp_path).data.path == str(there / "rows.csv")
@@ -341,7 +342,7 @@ def test_a_frozen_schema_beside_the_file_is_found_unless_another_or_none_is_aske
 def test_where_things_go_by_default_and_by_setting(tmp_path: Path) -> None:
     config = load_config(write(tmp_path))
     root = tmp_path / "output" / "mine"
-    assert (config.artifact_root, config.metadata_path) == (root, root / "metadata.db")
+    assert (config.artifact_root, config.metadata) == (root, SqliteFile(root / "metadata.db"))
     assert config.push_folder == root / "serving" / "mine"
     moved = load_config(write(tmp_path), [f"orchestration.artifact_root={tmp_path}/elsewhere"])
     assert moved.artifact_root == tmp_path / "elsewhere"

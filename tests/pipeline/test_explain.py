@@ -18,6 +18,7 @@ from pipeline.explain import explanation
 from pipeline.promotion import promote
 from pipeline.records import RecordKeeper, RunRecord
 from pipeline.rollback import rollback
+from pipeline.store_address import SqliteFile
 
 BINARY = {"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}}
 METRICS = {"example_count": 1000.0, "roc_auc": 0.9, "pr_auc": 0.85, "precision": 0.8, "recall": 0.6, "accuracy": 0.82}
@@ -257,7 +258,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 
 def test_promotions_and_rollbacks_are_told_of_the_run_whose_model_it_was(delivered: ModelStore) -> None:
-    deliveries = Deliveries(delivered.path, PIPELINE)
+    deliveries = Deliveries(delivered.address, PIPELINE)
     first, promoted, back = (push.version for push in deliveries.pushes)
     of_second = [
         line.replace(line[line.find(" on 2") : line.find(" by ")], "") for line in deliveries.in_words(record())
@@ -275,7 +276,7 @@ def test_promotions_and_rollbacks_are_told_of_the_run_whose_model_it_was(deliver
         f"version {back} brought it back from version {promoted} (it was version {first}) on "
     )
     assert of_first[1:] == [f"in production now: this model, as version {back}"]
-    assert Deliveries(delivered.root / "nowhere.db", PIPELINE).in_words(record()) == [
+    assert Deliveries(SqliteFile(delivered.root / "nowhere.db"), PIPELINE).in_words(record()) == [
         "in production now: nothing was pushed yet"
     ]
 
@@ -284,7 +285,7 @@ def test_the_table_of_runs_marks_versions_that_were_promoted_or_rolled_back(
     delivered: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(delivered.root.parents[1])
-    promoted = Deliveries(delivered.path, PIPELINE).pushes[1].version
+    promoted = Deliveries(delivered.address, PIPELINE).pushes[1].version
     shown = CliRunner().invoke(cli, ["runs"], catch_exceptions=False).output
     assert f"{promoted} (promoted, rolled back)" in shown
     assert "why, and what can be done: tfx-bert explain r" in shown

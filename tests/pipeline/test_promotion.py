@@ -125,7 +125,7 @@ def test_a_promotion_counts_until_its_model_is_judged_anew(runs: ModelStore, con
     model = runs.run("1", "r1")
     runs.run("2", "r2")
     promote(config, "r1", "because", "ann")
-    reader = RunReader(runs.path, PIPELINE, "r1")
+    reader = RunReader(runs.address, PIPELINE, "r1")
     push = reader.pushes()[-1]
     assert (push.kind, push.model_id) == ("promote", model)
     assert reader.judged_before(push)

@@ -301,7 +301,7 @@ def test_where_a_run_is_tracked_is_said_in_words(pipeline: Build) -> None:
 def test_the_pipeline_is_the_same_with_and_without_a_tracker(tmp_path: Path) -> None:
     from tfx.dsl.compiler.compiler import Compiler
 
-    from pipeline.execute import assemble
+    from pipeline.assemble import assemble
 
     encoder, vocabulary = tmp_path / "encoder", tmp_path / "vocab.txt"
     encoder.mkdir()

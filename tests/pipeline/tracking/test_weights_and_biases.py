@@ -65,9 +65,9 @@ def test_train_evaluate_and_save_are_three_runs_of_one_group(pipeline: Build) ->
         assert run.config["encoder"] == {"handle": "minilm"}
         assert run.config["rows"]["train"] == mine.staged.rows["train"]
         assert run.config["pipeline_run"]["id"] == RUN
-        assert run.config["pipeline_run"]["metadata"] == str(mine.config.metadata_path)
+        assert run.config["pipeline_run"]["metadata"] == str(mine.config.metadata)
         assert "tracking" not in run.config
-        assert f"{mine.config.metadata_path}, context pipeline_run {RUN}" in run.notes
+        assert f"{mine.config.metadata}, context pipeline_run {RUN}" in run.notes
     upload = f"wandb sync {mine.folder}/wandb/*run-*"
     assert record.tracking["folder"] == str(mine.folder)
     assert record.tracking["upload"] == upload

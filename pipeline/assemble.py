@@ -1,0 +1,125 @@
+"""From the typed configuration to the plain values that the graph is made of."""
+
+import json
+from pathlib import Path
+
+from tfx.orchestration.pipeline import Pipeline
+
+from data.encoders import encoder_fingerprint
+from data.errors import UserError
+from data.staging import Staged
+from modules.behaviour_tests import NO_SUITE
+from modules.encoder import vocabulary
+from modules.tasks.task import Task
+from modules.wordpiece import Tokenizer, read_vocabulary
+from pipeline.behaviour import suite_of
+from pipeline.config import Config
+from pipeline.eval_config import build_eval_config
+from pipeline.graph import create_pipeline
+from pipeline.prepare import keep_vocabulary
+from pipeline.schema_file import keep_schema
+
+
+def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = False) -> Pipeline:
+    """The configuration as the plain values that `create_pipeline` takes."""
+    task = config.make_task(staged.labels)
+    tokenizer = _tokenizer(config, encoder)
+    suite = suite_of(config, staged)
+    return create_pipeline(
+        name=config.name,
+        root=str(config.artifact_root / "artifacts"),
+        metadata=config.metadata.connection(),
+        data_folder=str(staged.folder),
+        manifest=str(staged.folder / "manifest.json"),
+        schema_file=keep_schema(config.data.schema_file, config.artifact_root),
+        min_rows=json.dumps(config.data.min_rows.model_dump()),
+        texts={
+            "task": json.dumps(task.spec()),
+            "tokenizer": json.dumps(
+                {
+                    "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
+                    "lower_case": tokenizer.lower_case,
+                    "max_seq_length": tokenizer.max_seq_length,
+                }
+            ),
+            "very_long": config.data.faults.very_long_tokens or task.very_long,
+            "id_column": config.data.columns.get("id", ""),
+        },
+        text_limits=_text_limits(config),
+        preprocessing={
+            "module": task.preprocessing,
+            "columns": task.columns,
+            "labels": list(staged.labels),
+            "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
+            "lower_case": tokenizer.lower_case,
+            "max_seq_length": tokenizer.max_seq_length,
+        },
+        trainer={
+            "task": task.spec(),
+            "encoder": encoder,
+            "encoder_fingerprint": encoder_fingerprint(encoder),
+            "cls": tokenizer.cls,
+            "sep": tokenizer.sep,
+            "max_seq_length": tokenizer.max_seq_length,
+            "training": config.training.model_dump(),
+            "export": config.export.model_dump(),
+        },
+        task=json.dumps(task.spec()),
+        eval_config=build_eval_config(task, config.evaluation, config.slices),
+        slicing=_slicing(config, task),
+        behaviour={
+            "task": json.dumps(task.spec()),
+            "suite": NO_SUITE if suite is None else suite.model_dump_json(exclude_none=True),
+        },
+        canary={"task": json.dumps(task.spec()), "limits": config.canary.model_dump_json()},
+        push_folder=str(config.push_folder),
+        beam_args=config.orchestration.beam_args,
+        cache=config.orchestration.cache,
+        data_only=data_only,
+        task_modules={
+            "TextStatisticsGen": [type(task).__module__],
+            "Transform": [task.preprocessing],
+            "Trainer": [type(task).__module__],
+            "EvalPredictions": [type(task).__module__],
+            "Evaluator": [type(task).__module__, *task.metric_modules],
+            "BehaviourTests": [type(task).__module__],
+            "Canary": [type(task).__module__],
+        },
+    )
+
+
+def _text_limits(config: Config) -> str:
+    data = config.data
+    return json.dumps(
+        {
+            "skew": data.skew.by_feature(),
+            "drift": data.drift.by_feature(),
+            "faults": data.faults.model_dump(exclude={"very_long_tokens"}),
+        }
+    )
+
+
+def _slicing(config: Config, task: Task) -> str:
+    settings = config.evaluation
+    return json.dumps(
+        {
+            "task": task.spec(),
+            "names": config.slices,
+            "length_buckets": settings.length_buckets,
+            "min_rows": settings.slice_min_rows,
+        }
+    )
+
+
+def _tokenizer(config: Config, encoder: str) -> Tokenizer:
+    """The encoder's own vocabulary and casing, unless the configuration sets them."""
+    settings = config.preprocessing
+    file, lower_case = settings.vocab_file, settings.lower_case
+    if file is not None and not Path(file).is_file():
+        raise UserError(f"preprocessing.vocab_file {file!r} is not a file: give a vocab.txt, one token a line")
+    tokens = read_vocabulary(file) if file is not None else []
+    if file is None or lower_case is None:
+        own_tokens, own_case = vocabulary(encoder)
+        tokens = tokens or own_tokens
+        lower_case = own_case if lower_case is None else lower_case
+    return Tokenizer(tokens, lower_case, settings.max_seq_length)
