@@ -13,7 +13,9 @@ from pipeline.commands.drift import drift
 from pipeline.commands.eda import eda
 from pipeline.commands.encoder import encoder
 from pipeline.commands.explain import explain
+from pipeline.commands.gc import gc
 from pipeline.commands.init import init
+from pipeline.commands.lineage import lineage
 from pipeline.commands.predict import predict
 from pipeline.commands.promote import promote
 from pipeline.commands.report import report
@@ -36,6 +38,8 @@ COMMANDS = (
     explain,
     promote,
     rollback,
+    lineage,
+    gc,
     schema,
     data,
     encoder,
