@@ -1,4 +1,4 @@
-"""Whether this process was asked to end: a flag for work that can end in good order, as a training can after a batch."""
+"""Whether this process was asked to end: for work that can end in good order, as a training can after a batch."""
 
 _requested = False
 
