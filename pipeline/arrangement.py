@@ -7,10 +7,15 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline import partial
 from pipeline.config import Config
+from pipeline.metadata_store import RunReader
 from pipeline.records import RunRecord, read_records
-from pipeline.selection import Selection
+from pipeline.resume import NEW_RUN
+from pipeline.selection import Refused, Selection
 from pipeline.view import RunView
 from pipeline.watch import ComponentReport, Listener, Watcher
+
+# Looks up the model that a candidate is judged against.
+PRODUCTION = "LatestPushedModel"
 
 
 class Arrangement:
@@ -65,6 +70,18 @@ class Arrangement:
                 state = component["state"] if component["state"] in ("cached", "reused") else "done"
                 self._tell(ComponentReport(**{**component, "state": state}))
         self._warn_of_code(older)
+        if PRODUCTION in watcher.finished and "Pusher" not in watcher.finished:
+            self._check_production()
+
+    def _check_production(self) -> None:
+        """The model to beat has been looked up; a promotion or a rollback since then makes it another one."""
+        record = self._record
+        pushes = RunReader(self._config.metadata, self._config.name, record.id).pushes()
+        if pushes and pushes[-1].at > record.started:
+            raise Refused(
+                f"run {record.id} cannot go on: version {pushes[-1].version} went into production after it had begun,"
+                f" and its model is to be judged against that; {NEW_RUN}"
+            )
 
     def _tell(self, report: ComponentReport) -> None:
         if report.id in self._view.components:

@@ -12,6 +12,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from pipeline import unchanged
 from pipeline.leftovers import PASSES
 from pipeline.metadata_store import NodeResult, RunReader
+from pipeline.resume import NEW_RUN
 from pipeline.selection import Refused, Selection
 from pipeline.store_address import StoreAddress
 
@@ -146,10 +147,7 @@ def finished(graph: pipeline_pb2.Pipeline, address: StoreAddress, run_id: str) -
     found = {name: _changed(store, nodes[name], results) for name in nodes if name in done}
     others = {name: parameters - {unchanged.CODE} for name, parameters in found.items()}
     if any(others.values()):
-        raise Refused(
-            f"run {run_id} cannot go on: {_told(others)}; to start a new one, which takes from the cache what has not"
-            " changed: the same command without --resume"
-        )
+        raise Refused(f"run {run_id} cannot go on: {_told(others)}; {NEW_RUN}")
     return done, [name for name, parameters in found.items() if unchanged.CODE in parameters]
 
 

@@ -16,7 +16,7 @@ UNFINISHED = ("failed", "interrupted", "terminated")
 ENGINES = ("local", "beam")
 # Sections that no component's result depends on.
 _OF_NO_RESULT = ("tracking", "airflow", "score")
-_NEW = "to start a new one, which takes from the cache what has not changed: the same command without --resume"
+NEW_RUN = "to start a new one, which takes from the cache what has not changed: the same command without --resume"
 
 
 def run_to_resume(config: Config) -> RunRecord:
@@ -34,13 +34,13 @@ def run_to_resume(config: Config) -> RunRecord:
         raise UserError(f"nothing to resume: run {last.id} (process {last.pid}) is still at work")
     if last.status not in UNFINISHED:
         raise UserError(
-            f"nothing to resume: the last run of {config.name}, {last.id}, came to its end ({last.status}); {_NEW}"
+            f"nothing to resume: the last run of {config.name}, {last.id}, came to its end ({last.status}); {NEW_RUN}"
         )
     if last.engine not in ENGINES:
         raise UserError(f"run {last.id} is one of {last.engine}: clear its failed task there, and it goes on")
     others = list(_differences(last.settings, config))
     if others:
-        raise UserError(f"run {last.id} cannot go on, its settings were others:\n" + "\n".join(others) + f"\n{_NEW}")
+        raise UserError(f"run {last.id} cannot go on, its settings were others:\n" + "\n".join(others) + f"\n{NEW_RUN}")
     return last
 
 
@@ -55,7 +55,7 @@ def check_data(record: RunRecord, staged: Staged) -> None:
         before = sum(record.rows.values())
         raise UserError(
             f"run {record.id} cannot go on, its data were others ({before:,} rows in its splits, now "
-            f"{sum(staged.rows.values()):,}); {_NEW}"
+            f"{sum(staged.rows.values()):,}); {NEW_RUN}"
         )
 
 

@@ -207,6 +207,8 @@ def _execute(
         raise Terminated(ended_in_words(record)) from ended
     except Refused:
         begun = False
+        if record.log and not record.attempts:
+            Path(record.log).unlink(missing_ok=True)
         raise
     except ComponentFailed as failure:
         record.error = _essence(failure.cause or failure)
