@@ -26,6 +26,7 @@ from pipeline.commands.promote import promote
 from pipeline.commands.report import report
 from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
+from pipeline.commands.run_node import run_node
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
 from pipeline.commands.serve import serve
@@ -49,6 +50,7 @@ COMMANDS = (
     data,
     encoder,
     compile_,
+    run_node,
 )
 
 

@@ -1,6 +1,7 @@
 """One run from configuration to verdict: prepare, execute, record, show."""
 
 import gc
+import importlib
 import logging
 import time
 import traceback
@@ -193,10 +194,10 @@ def _execute(
     begun = True
     try:
         with console.status("loading TensorFlow and TFX"):
-            tfx_side = _load_tfx()
+            tfx_side = load_tfx("pipeline.execute")
             handle = encoder.result()
         shown = components_of(config)[: COMPONENTS.index("DataGate") + 1 if record.data_only else None]
-        with RunView(console, shown) as view, _TrainingProgress(view):
+        with RunView(console, shown) as view, TrainingProgress(view):
             order = tfx_side.Order(config, staged, handle, record.engine, keeper, view, listeners, selection)
             (tfx_side.look if record.data_only else tfx_side.execute)(order)
     except (Terminated, KeyboardInterrupt) as ended:
@@ -211,11 +212,11 @@ def _execute(
             Path(record.log).unlink(missing_ok=True)
         raise
     except ComponentFailed as failure:
-        record.error = _essence(failure.cause or failure)
+        record.error = essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
             raise failure.cause from None
         traceback.print_exception(failure.cause or failure)  # to the log, where one is kept
-        raise RunFailed(_failure_in_words(failure, record)) from failure
+        raise RunFailed(failure_in_words(failure, record.log)) from failure
     except Exception as error:
         record.error = f"{type(error).__name__}: {error}"
         if isinstance(error, UserError):
@@ -234,17 +235,16 @@ def components_of(config: Config) -> list[str]:
     return [name for name in COMPONENTS if name != "ImportSchemaGen" or config.data.schema_file]
 
 
-def _load_tfx() -> Any:
-    """Imports what runs the pipeline, 8,500 modules: with the garbage collector off, which finds nothing among them."""
+def load_tfx(module: str) -> Any:
+    """Imports a module of ours, and TFX with it, 8,500 modules: with the garbage collector off, which finds nothing."""
     gc.disable()
-    from pipeline import execute
-
+    loaded = importlib.import_module(module)
     gc.freeze()
     gc.enable()
-    return execute
+    return loaded
 
 
-class _TrainingProgress(logging.Handler):
+class TrainingProgress(logging.Handler):
     """Hands what the Trainer logs of its progress to the view."""
 
     def __init__(self, view: RunView):
@@ -277,7 +277,7 @@ def _rows_in_words(staged: Staged) -> str:
     return f"checked {staged.rows_in:,} rows: " + ", ".join(parts) + where
 
 
-def _essence(error: BaseException) -> str:
+def essence(error: BaseException) -> str:
     """A user's error as it stands; of others one line: the last, where the first only says that code follows."""
     message = str(error).strip()
     if isinstance(error, UserError):
@@ -286,7 +286,7 @@ def _essence(error: BaseException) -> str:
     return lines[-1] if lines[0].startswith("in user code") else lines[0]
 
 
-def _failure_in_words(failure: ComponentFailed, record: RunRecord) -> str:
-    what = f"{type(failure.cause).__name__}: {_essence(failure.cause)}" if failure.cause else "its inputs are missing"
-    where = f"; the whole story is in {Path(record.log)}" if record.log else ""
+def failure_in_words(failure: ComponentFailed, log: str | None) -> str:
+    what = f"{type(failure.cause).__name__}: {essence(failure.cause)}" if failure.cause else "its inputs are missing"
+    where = f"; the whole story is in {log}" if log else ""
     return f"{failure.component} failed: {what}{where}"
