@@ -28,6 +28,10 @@ def run_node(config: str, overrides: tuple[str, ...], node: str, run_id: str, ve
     Example:
       tfx-bert run-node --config reviews --node Prepare --run-id first
     """
-    from pipeline.node import main
+    from pipeline.config_file import load_config
+    from pipeline.warm.client import run_warm
 
-    leave(main(config, overrides, node, run_id, verbose))
+    settings = load_config(config, overrides)
+    given = {"config": config, "overrides": overrides, "node": node, "run_id": run_id, "verbose": verbose}
+    log = settings.artifact_root / "logs" / "warm.log"
+    leave(run_warm("pipeline.node:main", given, minutes=settings.orchestration.warm_minutes, log=log))
