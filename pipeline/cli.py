@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from data.errors import UserError
 from pipeline.commands.compare import compare
+from pipeline.commands.compile import compile_
 from pipeline.commands.data import data
 from pipeline.commands.drift import drift
 from pipeline.commands.eda import eda
@@ -43,6 +44,7 @@ COMMANDS = (
     schema,
     data,
     encoder,
+    compile_,
 )
 
 

@@ -76,11 +76,7 @@ def run(
     check_tracker(config.tracking)
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
-        schema = schema_in_words(config)
-        suite_of(config)  # a mistake in it is told before anything is written
-        staged = _stage(config, console)
-        suite_of(config, staged)
-        console.print(f"[dim]{escape(schema)}[/]")
+        staged = checked_data(config, console)
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
@@ -106,6 +102,20 @@ def run(
         for line in logs_in_words(record):
             console.print(escape(line), style="dim", soft_wrap=True)
     return record
+
+
+def checked_data(config: Config, console: Console) -> Staged:
+    """The data checked and staged, and the behaviour tests checked, with what there is to say of them.
+
+    Raises:
+      UserError: the data or the behaviour tests cannot be used; nothing was written.
+    """
+    schema = schema_in_words(config)
+    suite_of(config)  # a mistake in it is told before anything is written
+    staged = _stage(config, console)
+    suite_of(config, staged)
+    console.print(f"[dim]{escape(schema)}[/]")
+    return staged
 
 
 def _stage(config: Config, console: Console) -> Staged:
