@@ -250,9 +250,7 @@ def others_failed(ti: Any) -> bool:
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])
     except Exception:  # whatever it is: better told twice than not at all
         return False
-    return any(
-        str(state) == "failed" for found in states.values() for task, state in found.items() if task != ti.task_id
-    )
+    return any(state == "failed" for found in states.values() for task, state in found.items() if task != ti.task_id)
 
 
 def late(alerts: Mapping[str, Any], context: Any) -> None:

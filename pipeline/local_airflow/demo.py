@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -34,7 +35,9 @@ SETTINGS = (
 
 @click.command()
 @click.option("--config", default="genres", show_default=True, help="What is run.")
-@click.option("--set", "overrides", multiple=True, default=SETTINGS, metavar="KEY=VALUE", help="In place of the demo's.")
+@click.option(
+    "--set", "overrides", multiple=True, default=SETTINGS, metavar="KEY=VALUE", help="In place of the demo's."
+)
 @click.option("--home", type=click.Path(path_type=Path), default="output/airflow", show_default=True)
 @click.option("--port", type=int, default=8080, show_default=True)
 @click.option("--wait/--no-wait", default=True, help="Go on serving when the run has ended.")
@@ -58,7 +61,9 @@ def _demo(console: Console, place: Place, config: str, overrides: tuple[str, ...
     place.make_folders()
     description = _compile(place, config, overrides)
     dag = description["name"]
-    console.print(f"the DAG {dag}: {len(description['tasks'])} tasks, written to {escape(str(place.dags))}", soft_wrap=True)
+    console.print(
+        f"the DAG {dag}: {len(description['tasks'])} tasks, written to {escape(str(place.dags))}", soft_wrap=True
+    )
     with console.status("preparing Airflow's database"):
         airflow(place, "db", "migrate")
         airflow(place, "pools", "set", HEAVY_POOL, "1", "one heavy task at a time")
@@ -66,7 +71,9 @@ def _demo(console: Console, place: Place, config: str, overrides: tuple[str, ...
         with console.status("starting Airflow"):
             wait_until(lambda: healthy(place), services, "Airflow is not ready")
             rest = Rest(place)
-            wait_until(lambda: rest.has_dag(dag) or bool(rest.import_errors()), services, "Airflow has not read the DAG")
+            wait_until(
+                lambda: rest.has_dag(dag) or bool(rest.import_errors()), services, "Airflow has not read the DAG"
+            )
         if rest.import_errors():
             raise UserError("Airflow cannot read the DAG:\n" + "\n".join(rest.import_errors()))
         run = rest.trigger(dag)
@@ -81,14 +88,14 @@ def _demo(console: Console, place: Place, config: str, overrides: tuple[str, ...
     return 0 if state == "success" else 1
 
 
-def _compile(place: Place, config: str, overrides: tuple[str, ...]) -> dict[str, object]:
+def _compile(place: Place, config: str, overrides: tuple[str, ...]) -> dict[str, Any]:
     """Compiles into the dags folder, in a process of its own as a person would."""
     settings = [part for override in overrides for part in ("--set", override)]
     done = subprocess.run([*own_command(), "compile", config, *settings, "--to", str(place.dags)], check=False)
     if done.returncode:
         raise UserError("the pipeline was not compiled: see above")
     newest = max(place.dags.glob("*.json"), key=lambda file: file.stat().st_mtime)
-    described: dict[str, object] = json.loads(newest.read_text(encoding="utf-8"))
+    described: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
     return described
 
 

@@ -54,7 +54,9 @@ def follow(rest: Rest, dag: str, run: str, order: list[str], console: Console, c
             live.stop()
 
 
-def tell_changes(console: Console, before: Mapping[str, TaskState], now: Mapping[str, TaskState], order: list[str]) -> None:
+def tell_changes(
+    console: Console, before: Mapping[str, TaskState], now: Mapping[str, TaskState], order: list[str]
+) -> None:
     """A line for each task that has another state than before, or has begun another attempt."""
     for name in order:
         task, old = now.get(name), before.get(name)

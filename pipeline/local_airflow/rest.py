@@ -70,10 +70,11 @@ class Rest:
         }
 
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
-        """What a task has written, line by line."""
+        """What a task has written, line by line, and the exceptions that ended it."""
         path = f"{self._run(dag, run)}/taskInstances/{quote(task)}/logs/{attempt}?full_content=true"
-        content = self._ask("GET", path)["content"]
-        return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in content)
+        lines = [line if isinstance(line, dict) else {"event": line} for line in self._ask("GET", path)["content"]]
+        errors = [f"{e['exc_type']}: {e['exc_value']}" for line in lines for e in line.get("error_detail") or []]
+        return "\n".join([*(str(line["event"]) for line in lines), *errors])
 
     def set_state(self, dag: str, run: str, task: str, state: str) -> None:
         """Marks a task, as one does in the interface."""
@@ -81,7 +82,13 @@ class Rest:
 
     def clear(self, dag: str, run: str, task: str) -> None:
         """Has a task, and what comes after it, run again."""
-        body = {"dag_run_id": run, "task_ids": [task], "dry_run": False, "only_failed": False, "include_downstream": True}
+        body = {
+            "dag_run_id": run,
+            "task_ids": [task],
+            "dry_run": False,
+            "only_failed": False,
+            "include_downstream": True,
+        }
         self._ask("POST", f"/api/v2/dags/{quote(dag)}/clearTaskInstances", body)
 
     def _run(self, dag: str, run: str) -> str:

@@ -29,7 +29,7 @@ class Services:
 
     def __init__(self, place: Place):
         self._place = place
-        self._processes: dict[str, psutil.Popen] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Services":
         try:
@@ -58,19 +58,22 @@ class Services:
                 raise UserError(f"Airflow's {name} ended (exit code {code}):\n{last_lines(self.log(name))}")
 
     def stop(self) -> None:
-        """SIGTERM to each service; after a while SIGKILL to what is left of their groups and of what they started."""
+        """SIGTERM to the services and to what they have started; after a while SIGKILL to what is left of it all."""
         with signals_held():
-            started = self._descendants()
+            all_of_them = self._descendants()  # tasks among them: the scheduler would wait for their ends
             for process in self._processes.values():
-                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
-            for process in reversed(started):  # tasks: the scheduler would wait for them to end by themselves
+                process.terminate()
+            for started in all_of_them:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    process.terminate()
-            _, left = psutil.wait_procs([*self._processes.values(), *started], timeout=PATIENCE)
-            for process in [*left, *self._descendants()]:
+                    started.terminate()
+            end = time.monotonic() + PATIENCE
+            psutil.wait_procs(all_of_them, timeout=PATIENCE)
+            for process in self._processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, end - time.monotonic()))
+            for left in {*all_of_them, *self._descendants()}:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+                    left.kill()
             for process in self._processes.values():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -80,12 +83,12 @@ class Services:
         found: list[psutil.Process] = []
         for process in self._processes.values():
             with contextlib.suppress(psutil.NoSuchProcess):
-                found += process.children(recursive=True)
+                found += psutil.Process(process.pid).children(recursive=True)
         return found
 
-    def _start(self, name: str, arguments: tuple[str, ...]) -> psutil.Popen:
+    def _start(self, name: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with open(self.log(name), "ab") as log:
-            return psutil.Popen(
+            return subprocess.Popen(
                 [str(self._place.bin / "airflow"), *arguments],
                 env=self._place.environment(),
                 cwd=self._place.home,
