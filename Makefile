@@ -3,14 +3,17 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve test test-slow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve fuzz-serve
+.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
 	@echo "             TASK=multiclass, ner or qa for another task than binary classification"
 	@echo "make serve   serve the last pushed model over gRPC and REST, with a page to try it: http://127.0.0.1:8501"
+	@echo "make airflow-demo   set up, Airflow too, and run a small pipeline as a DAG: web interface on 127.0.0.1:8080"
+	@echo "             PORT=... another port; WAIT=0 end when the run has ended"
 	@echo "make test    set up, run the tests, a whole pipeline run among them"
 	@echo "make test-slow   whole runs of the other tasks, of the Beam engine and of the tfx command"
+	@echo "make test-airflow   set up, Airflow too; DAGs under its real scheduler"
 	@echo "make lint    set up, ruff and mypy"
 	@echo "make bench-drift    how often drift is told, and told wrongly"
 	@echo "make bench-report   how long a report of 100,000 rows takes, and how fast it opens"
@@ -40,6 +43,20 @@ demo: setup
 serve: setup
 	$(BIN)/tfx-bert serve $(FLAGS)
 
+# Airflow's own environment, .bootstrap/airflow
+airflow: setup
+	@pipeline/local_airflow/setup.sh
+
+PORT ?= 8080
+WAIT ?= 1
+airflow-demo: airflow
+	@$(BIN)/python -m pipeline.local_airflow.demo --port $(PORT) $(if $(filter 0,$(WAIT)),--no-wait)
+
+# Writes the lock file anew, by requirements.in
+airflow-lock: setup
+	cd pipeline/local_airflow && ../../.bootstrap/tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
+
 # JOBS: how many processes share the test files
 JOBS ?= 2
 test: setup
@@ -47,6 +64,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
+
+test-airflow: airflow
+	$(BIN)/python -m pytest tests/airflow -m airflow
 
 lint: setup
 	$(BIN)/ruff check .

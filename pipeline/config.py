@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, create_model, model_
 
 from modules.tasks import TASKS, task_class
 from modules.tasks.task import Task, TaskOptions
+from pipeline.settings.airflow import AirflowConfig
 from pipeline.settings.data import DataConfig
 from pipeline.settings.delivery import OrchestrationConfig, PushConfig, TrackingConfig
 from pipeline.settings.judgement import BehaviourConfig, CanaryConfig, EvaluationConfig
@@ -61,6 +62,7 @@ class Config(Section):
     push: PushConfig = PushConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()
     tracking: TrackingConfig = TrackingConfig()
+    airflow: AirflowConfig = AirflowConfig()
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Config:
