@@ -17,21 +17,34 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
+from pipeline.store_address import StoreAddress
+from pipeline.store_handle import StoreHandle
 from pipeline.watch import Watcher
 
 # By run id: Beam pickles its DoFns, and a watcher cannot be pickled.
 _watchers: dict[str, Watcher] = {}
+_addresses: dict[str, StoreAddress] = {}
 
 
-def run(engine: str, pipeline: Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()) -> None:
+def run(
+    engine: str,
+    pipeline: Pipeline,
+    run_id: str,
+    watcher: Watcher,
+    address: StoreAddress,
+    uncached: Collection[str] = (),
+) -> None:
     """Runs a pipeline on `local` or `beam` under a run id of our own; nodes in `uncached` run whatever the cache holds.
+
+    Args:
+      address: where ML Metadata is; what the pipeline says of it has no password.
 
     Raises:
       ComponentFailed: from the component that failed; nothing after it was started.
     """
     runner: IrBasedRunner = {"local": WatchedLocalDagRunner, "beam": WatchedBeamDagRunner}[engine]()
     runner.run_id, runner.uncached = run_id, uncached
-    _watchers[run_id] = watcher
+    _watchers[run_id], _addresses[run_id] = watcher, address
     try:
         runner.run(pipeline)
     except Exception as error:
@@ -40,7 +53,7 @@ def run(engine: str, pipeline: Pipeline, run_id: str, watcher: Watcher, uncached
             raise watcher.failure from error
         raise
     finally:
-        del _watchers[run_id]
+        del _watchers[run_id], _addresses[run_id]
 
 
 class WatchedLocalDagRunner(LocalDagRunner):
@@ -52,14 +65,12 @@ class WatchedLocalDagRunner(LocalDagRunner):
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
         _prepare(pipeline, self.run_id, self.uncached)
         deployment = runner_utils.extract_local_deployment_config(pipeline)
-        connection = deployment.metadata_connection_config
-        connection = getattr(connection, connection.WhichOneof("connection_config"))
         for node in (wrapped.pipeline_node for wrapped in pipeline.nodes):
             node_id = node.node_info.id
             executor_spec = runner_utils.extract_executor_spec(deployment, node_id)
             node_launcher = launcher.Launcher(
                 pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
+                mlmd_connection=StoreHandle(_addresses[self.run_id]),
                 pipeline_info=pipeline.pipeline_info,
                 pipeline_runtime_spec=pipeline.runtime_spec,
                 executor_spec=executor_spec,
@@ -99,7 +110,16 @@ class WatchedBeamDagRunner(BeamDagRunner):
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
         _prepare(pipeline, self.run_id, self.uncached)
-        with mock.patch.object(beam, "Pipeline", _InMemoryPipeline):
+        address = _addresses[self.run_id]
+
+        def handle(config: Any) -> StoreHandle:
+            """TFX logs the config that the nodes get: it has no password."""
+            return StoreHandle(address)
+
+        with (
+            mock.patch.object(beam, "Pipeline", _InMemoryPipeline),
+            mock.patch.object(metadata, "Metadata", handle),
+        ):
             super().run_with_ir(pipeline, run_options)
 
 

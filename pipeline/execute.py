@@ -14,6 +14,7 @@ from pipeline.complete import complete, in_production, keep_warnings, pushed_is_
 from pipeline.config import Config
 from pipeline.metadata_store import RunReader
 from pipeline.records import RecordKeeper
+from pipeline.store_owner import claim
 from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
@@ -79,7 +80,8 @@ def look(order: Order) -> None:
 def _prepared(order: Order, *, data_only: bool = False) -> Pipeline:
     grow_memory()
     order.config.metadata.prepare()
-    settle(order.config.metadata)
+    claim(order.config)
+    settle(order.config.metadata, order.config.name)
     return assemble(order.config, order.staged, order.encoder, data_only=data_only)
 
 
@@ -91,5 +93,5 @@ def _run(pipeline: Pipeline, order: Order, run_id: str, uncached: Collection[str
         readers[:] = readers or [RunReader(order.config.metadata, order.config.name, run_id)]
         return readers[0].node(component).state
 
-    engines.run(order.engine, pipeline, run_id, Watcher(state, order.listeners), uncached)
+    engines.run(order.engine, pipeline, run_id, Watcher(state, order.listeners), order.config.metadata, uncached)
     return readers[0] if readers else None

@@ -83,7 +83,7 @@ def run(
         console.print(f"[dim]{escape(schema)}[/]")
         encoder = begin(config.encoder.handle)
         stack.enter_context(only_run_in(config.artifact_root))
-        run_id = new_run_id(config.artifact_root)
+        run_id = new_run_id(config.artifact_root, f"{config.name}." if config.metadata.shared else "")
         record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
         task = config.make_task(staged.labels)
         record.rows, record.task = dict(staged.rows), task.spec()
