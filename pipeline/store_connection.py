@@ -5,7 +5,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import ml_metadata as mlmd
@@ -15,6 +15,7 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.database_server import DatabaseServer
 from pipeline.server_faults import Away, Missing, away, fault, is_away, of_version, unknown, what_mlmd_says
 from pipeline.store_address import StoreAddress
+from pipeline.type_lock import types_locked
 
 REACH_SECONDS = 10
 # Between two attempts to reach a server that is away: twice as long each time.
@@ -23,6 +24,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 RACES = 5
 # A password as short as this is in every other word.
 LEAST_SECRET = 3
+
+REGISTERING = ("PutTypes", "PutArtifactType", "PutExecutionType", "PutContextType")
 
 T = TypeVar("T")
 _log = logging.getLogger("tfx_bert.metadata")
@@ -91,6 +94,10 @@ class ServerStore(mlmd.MetadataStore):
 
     def _pywrap_cc_call(self, method: Callable[..., Any], request: Any, response: Any) -> None:
         """Every call goes through here."""
+        with types_locked(self._server) if method.__name__ in REGISTERING else nullcontext():
+            self._call_again(method, request, response)
+
+    def _call_again(self, method: Callable[..., Any], request: Any, response: Any) -> None:
         try:
             super()._pywrap_cc_call(method, request, response)
             return

@@ -13,7 +13,8 @@ from typing import Any
 from pipeline.database_server import DatabaseServer
 from pipeline.settings.metadata import MetadataServer
 
-USER, PASSWORD, PASSWORD_ENV = "mlmd", "it's a \\secret word", "TEST_METADATA_PASSWORD"
+SECRET = "hushed-45"
+USER, PASSWORD, PASSWORD_ENV = "mlmd", f"it's a \\{SECRET} phrase", "TEST_METADATA_PASSWORD"
 # PostgreSQL refuses to be root's; this user is everywhere.
 NOBODY: Mapping[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 

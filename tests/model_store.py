@@ -1,4 +1,4 @@
-"""ML Metadata as runs leave it: a real store, SQLite unless another is given, written by TFX's own functions, and the models behind it."""
+"""ML Metadata as runs leave it: a real store, written by TFX's own functions, and the models behind it."""
 
 import json
 from collections.abc import Mapping, Sequence
