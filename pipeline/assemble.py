@@ -28,7 +28,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
     return create_pipeline(
         name=config.name,
         root=str(config.artifact_root / "artifacts"),
-        metadata=config.metadata.connection(),
+        metadata=config.metadata.connection(secrets=False),
         data_folder=str(staged.folder),
         manifest=str(staged.folder / "manifest.json"),
         schema_file=keep_schema(config.data.schema_file, config.artifact_root),

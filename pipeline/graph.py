@@ -96,7 +96,7 @@ def create_pipeline(
     """Builds the pipeline from plain values.
 
     Args:
-      metadata: where ML Metadata is.
+      metadata: where ML Metadata is; without the password, as it gets into TFX's IR and its log.
       data_folder: staged data, one folder of CSV files for each split.
       manifest: path of the staged data's manifest.json.
       schema_file: a frozen schema; None infers one.

@@ -10,6 +10,7 @@ from tfx.dsl.compiler import constants
 from modules.push_history import Push, property_of, pushes_of
 from pipeline.audit import withdrawal_in_words
 from pipeline.store_address import StoreAddress
+from pipeline.store_connection import connect
 from pipeline.watch import ComponentReport
 
 _STATES = {
@@ -118,4 +119,4 @@ def opened(metadata: StoreAddress) -> mlmd.MetadataStore:
 
     Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command without TFX has no use.
     """
-    return mlmd.MetadataStore(metadata.connection())
+    return connect(metadata)

@@ -123,9 +123,9 @@ def keep_status(root: Path, record: RunRecord) -> None:
     _write(root / FOLDER / f"{record.id}.json", asdict(record))
 
 
-def new_run_id(root: Path) -> str:
-    """A run id from the time, unique under this artifact root."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+def new_run_id(root: Path, prefix: str = "") -> str:
+    """A run id from the time, unique under this artifact root; a `prefix` makes it so beyond."""
+    stamp = prefix + time.strftime("%Y%m%d-%H%M%S")
     run_id, number = stamp, 1
     while (root / FOLDER / f"{run_id}.json").exists():
         number += 1

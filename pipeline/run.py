@@ -104,7 +104,7 @@ def run(
             record = _taken_up(config, engine, staged, started)
             selection = recorded(record.selection)
         else:
-            run_id = new_run_id(config.artifact_root)
+            run_id = new_run_id(config.artifact_root, f"{config.name}." if config.metadata.shared else "")
             record = new_record(run_id, config, engine or "local", staged, started)
             record.data_only, record.selection = data_only, selection.record() if selection else {}
         run_id = record.id
