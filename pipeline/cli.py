@@ -17,8 +17,10 @@ from pipeline.commands.drift import drift
 from pipeline.commands.eda import eda
 from pipeline.commands.encoder import encoder
 from pipeline.commands.explain import explain
+from pipeline.commands.gc import gc
 from pipeline.commands.init import init
 from pipeline.commands.leave import leave
+from pipeline.commands.lineage import lineage
 from pipeline.commands.predict import predict
 from pipeline.commands.promote import promote
 from pipeline.commands.report import report
@@ -41,6 +43,8 @@ COMMANDS = (
     explain,
     promote,
     rollback,
+    lineage,
+    gc,
     schema,
     data,
     encoder,

@@ -40,7 +40,7 @@ class RunReader:
     """The nodes of one pipeline run, by node id."""
 
     def __init__(self, metadata: StoreAddress, pipeline: str, run_id: str):
-        self._store = _opened(metadata)
+        self._store = opened(metadata)
         self._pipeline = pipeline
         self._run_id = run_id
 
@@ -81,7 +81,7 @@ class RunReader:
 
 def describe_run(metadata: StoreAddress, run_id: str, properties: Mapping[str, str]) -> None:
     """Adds custom properties to a pipeline run's context, if it has one."""
-    store = _opened(metadata)
+    store = opened(metadata)
     run = store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
     if run is None:
         return
@@ -90,6 +90,9 @@ def describe_run(metadata: StoreAddress, run_id: str, properties: Mapping[str, s
     store.put_contexts([run])
 
 
-def _opened(metadata: StoreAddress) -> mlmd.MetadataStore:
-    """Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command that only reads has no use."""
+def opened(metadata: StoreAddress) -> mlmd.MetadataStore:
+    """The store, to read and write; made where there is none.
+
+    Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command without TFX has no use.
+    """
     return mlmd.MetadataStore(metadata.connection())
