@@ -205,7 +205,7 @@ def _execute(
         leave(record, signals.status())
         if tfx_side is not None:
             tfx_side.abandon(config, record.id)
-        raise Terminated(ended_in_words(record)) from ended
+        raise Terminated(ended_in_words(record, str(ended))) from ended
     except Refused:
         begun = False
         if record.log and not record.attempts:
