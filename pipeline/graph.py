@@ -37,7 +37,8 @@ from modules.sliced_evaluator import SlicedEvaluator
 from modules.text_artifacts import ExampleTextStatistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator
-from pipeline.fingerprint import ROOT, fingerprint
+from pipeline.fingerprint import fingerprint
+from pipeline.package_args import package_args
 
 SPLITS = ("train", "eval")
 
@@ -260,10 +261,4 @@ def _pipeline(
             component.exec_properties["depends_on"] = fingerprint(
                 [*modules, *task_modules.get(component.id, ())], packages
             )
-    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *_package_args()], **arguments)
-
-
-def _package_args() -> list[str]:
-    """What remote Beam workers install: this project. Without it, TFX packs its own sources anew for each component."""
-    setup_file = ROOT / "setup.py"
-    return [f"--setup_file={setup_file}"] if setup_file.is_file() else []
+    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *package_args()], **arguments)
