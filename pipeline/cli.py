@@ -23,6 +23,7 @@ from pipeline.commands.run import run
 from pipeline.commands.run_node import run_node
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
+from pipeline.commands.score import score
 from pipeline.commands.serve import serve
 
 COMMANDS = (
@@ -30,6 +31,7 @@ COMMANDS = (
     eda,
     init,
     predict,
+    score,
     serve,
     runs,
     report,

@@ -1,7 +1,6 @@
 """A scoring job on disk: what is scored with which model, and the rows of each shard; it outlives its process."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,13 +16,14 @@ from modules.tasks.task import Task
 from pipeline.request_table import SHOWN_FAULTS, Request, RequestTable, faults_in_words, read_requests
 from pipeline.score.model import ScoringModel
 
-FOLDER, JOB, QUARANTINE = "score", "job.json", "quarantine.csv"
+FOLDER, WORK, JOB, QUARANTINE = "score", "job", "job.json", "quarantine.csv"
 PROGRESS_EVERY = 10_000
 
 
 @dataclass(frozen=True)
 class Job:
-    """
+    """What is scored with which model.
+
     fingerprint: of the file's content and the settings. sha256: of the file. rows: good ones. shards: files that they
     were shared out to. quarantined: bad rows that are left out. seconds, output: of a finished job.
     """
@@ -47,33 +47,42 @@ class Job:
         partial.replace(file)
 
 
-def job_folder(root: Path, fingerprint: str) -> Path:
-    """Where a job is while it is not finished."""
-    return root / FOLDER / f"job-{fingerprint[:16]}"
+def place_of(root: Path, fingerprint: str) -> Path:
+    """The folder of a job while it is not finished; in it are its lock, and its rows once they are checked."""
+    return root / FOLDER / fingerprint[:16]
 
 
-def shard_file(folder: Path, shard: int) -> Path:
+def shard_file(place: Path, shard: int) -> Path:
     """A shard's rows: columns row, id, and one for each text of a request."""
-    return folder / "rows" / f"{shard:05d}.csv"
+    return _shard(place / WORK, shard)
 
 
-def read_job(folder: Path) -> Job | None:
-    """The unfinished job in a folder; None where there is none."""
+def quarantined_rows(place: Path) -> Path:
+    """The rows that are left out; no file where there are none."""
+    return place / WORK / QUARANTINE
+
+
+def _shard(work: Path, shard: int) -> Path:
+    return work / "rows" / f"{shard:05d}.csv"
+
+
+def read_job(place: Path) -> Job | None:
+    """The unfinished job in a place; None where there is none."""
     try:
-        found = json.loads((folder / JOB).read_bytes())
+        found = json.loads((place / WORK / JOB).read_bytes())
     except FileNotFoundError:
         return None
     return Job(**{**found, "model": ScoringModel(**found["model"])})
 
 
-def other_jobs(root: Path, job: Job) -> list[Job]:
+def superseded(root: Path, job: Job) -> list[Job]:
     """Unfinished jobs of the same file with another content or other settings: nobody will go on with them."""
-    found = [read_job(folder) for folder in (root / FOLDER).glob("job-*")]
+    found = [read_job(place) for place in (root / FOLDER).glob("*") if place.is_dir()]
     return [other for other in found if other and other.source == job.source and other.fingerprint != job.fingerprint]
 
 
 def new_job(
-    root: Path,
+    place: Path,
     fingerprint: str,
     table: RequestTable,
     task: Task,
@@ -85,14 +94,13 @@ def new_job(
     quarantine: bool,
     on_progress: Callable[[int], None],
 ) -> Job:
-    """Checks all rows and shares them out; the job's folder appears when it is whole.
+    """Checks all rows and shares them out; the job is there when they are whole.
 
     Raises:
       DataError: the file cannot be used, or has bad rows that are not to be quarantined; nothing is left behind.
     """
-    folder = job_folder(root, fingerprint)
-    remove_leftovers(folder.parent)
-    with new_folder(folder) as work:
+    remove_leftovers(place)
+    with new_folder(place / WORK) as work:
         shared = _share_out(table, task, work, shard_rows, quarantine, on_progress)
         started = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
@@ -108,11 +116,6 @@ def new_job(
         )
         job.save(work / JOB)
     return job
-
-
-def drop(root: Path, job: Job) -> None:
-    """Removes an unfinished job's folder."""
-    shutil.rmtree(job_folder(root, job.fingerprint), ignore_errors=True)
 
 
 class _Faults:
@@ -146,7 +149,7 @@ def _share_out(
         requests = _counted(read_requests(table, faults.add), on_progress)
         rows = shards = 0
         while batch := next(requests, None):
-            rows += _write_shard(shard_file(work, shards), task, batch, islice(requests, shard_rows - 1))
+            rows += _write_shard(_shard(work, shards), task, batch, islice(requests, shard_rows - 1))
             shards += 1
     if faults.count and not quarantine:
         raise DataError(
@@ -156,18 +159,14 @@ def _share_out(
     return {"rows": rows, "shards": shards, "quarantined": faults.count}
 
 
-def _counted(
-    requests: Iterator[Request], on_progress: Callable[[int], None]
-) -> Iterator[tuple[int, Request]]:
+def _counted(requests: Iterator[Request], on_progress: Callable[[int], None]) -> Iterator[tuple[int, Request]]:
     for number, request in enumerate(requests, 1):
         if number % PROGRESS_EVERY == 0:
             on_progress(number)
         yield number, request
 
 
-def _write_shard(
-    file: Path, task: Task, first: tuple[int, Request], others: Iterator[tuple[int, Request]]
-) -> int:
+def _write_shard(file: Path, task: Task, first: tuple[int, Request], others: Iterator[tuple[int, Request]]) -> int:
     rows = 0
     with open(file, "w", encoding="utf-8", newline="") as stream:
         writer = csv_writer(stream)
