@@ -4,6 +4,8 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,8 +61,7 @@ def score(
     log = config.artifact_root / "logs" / "score.log"
     with told(None if verbose else str(log)):
         scoring = _Scoring(config, source, output, scheduled_as)
-        scoring.place.mkdir(parents=True, exist_ok=True)
-        with only_run_in(scoring.place), console_and_log(log, verbose) as console:
+        with scoring.alone(), console_and_log(log, verbose) as console:
             job = scoring.job(console, anew)
             peak_mib = scoring.answer(job, console)
             job = replace(job, seconds=time.time() - begun, output=str(output.absolute()))
@@ -79,6 +80,17 @@ class _Scoring:
         self._sha256 = sha256_of(locate(str(source)))
         self._fingerprint = self._key()
         self.place = place_of(config.artifact_root, self._fingerprint)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the job's place; nothing is left of it where no job has begun."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        with only_run_in(self.place):
+            try:
+                yield
+            finally:
+                if read_job(self.place) is None:
+                    shutil.rmtree(self.place, ignore_errors=True)
 
     def job(self, console: Console, anew: bool) -> Job:
         """The job that an earlier attempt has left, where there is one, with the model that it began with."""
