@@ -19,3 +19,7 @@ class ScoreConfig(Section):
     on_bad_rows: Literal["error", "quarantine"] = Field(
         "error", description="quarantine: rows that cannot be read go to a file beside the answers"
     )
+    timeout_minutes: float = Field(
+        720, gt=0, description="of the task in Airflow, after which it is ended; a retry goes on where it stopped"
+    )
+    schedule: str | None = Field("@daily", description="of the DAG that `compile --score` writes; null: none")
