@@ -3,7 +3,7 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve fuzz-serve
+.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve bench-score fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
@@ -21,6 +21,8 @@ help:
 	@echo "make bench-tasks DATA=... [PEER=...]   the tasks on public data, beside a peer: benchmarks/README.md"
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
 	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
+	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
+	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
 	@echo "make fuzz-serve     10,000 malformed requests and more"
 	@echo "make setup   the set-up alone: .venv with the locked packages"
 	@echo "make clean   remove .venv and .bootstrap; output/ stays"
@@ -93,6 +95,11 @@ bench-serve: setup
 
 endure-serve: setup
 	$(BIN)/python benchmarks/serve_endurance.py $(if $(MODEL),--model $(MODEL))
+
+# CONFIG: one with a pushed model; SOURCE: a CSV of its texts
+ROWS ?= 1000000
+bench-score: setup
+	$(BIN)/python benchmarks/score.py $(CONFIG) --source $(SOURCE) --rows $(ROWS)
 
 fuzz-serve: setup
 	$(BIN)/python -m pytest tests/fuzz -m fuzz

@@ -29,6 +29,7 @@ from pipeline.commands.run import run
 from pipeline.commands.run_node import run_node
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
+from pipeline.commands.score import score
 from pipeline.commands.serve import serve
 
 COMMANDS = (
@@ -36,6 +37,7 @@ COMMANDS = (
     eda,
     init,
     predict,
+    score,
     serve,
     runs,
     report,

@@ -17,6 +17,7 @@ from pipeline.settings.data import DataConfig
 from pipeline.settings.delivery import OrchestrationConfig, PushConfig, TrackingConfig
 from pipeline.settings.judgement import BehaviourConfig, CanaryConfig, EvaluationConfig
 from pipeline.settings.model import EncoderConfig, ExportConfig, PreprocessingConfig, TrainingConfig
+from pipeline.settings.scoring import ScoreConfig
 from pipeline.settings.section import Section
 from pipeline.store_address import StoreAddress, address_from
 
@@ -60,6 +61,7 @@ class Config(Section):
     behaviour: BehaviourConfig = BehaviourConfig()
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
+    score: ScoreConfig = ScoreConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()
     tracking: TrackingConfig = TrackingConfig()
     airflow: AirflowConfig = AirflowConfig()

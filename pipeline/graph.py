@@ -37,7 +37,8 @@ from modules.sliced_evaluator import SlicedEvaluator
 from modules.text_artifacts import ExampleTextStatistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator
-from pipeline.fingerprint import ROOT, fingerprint
+from pipeline.fingerprint import fingerprint
+from pipeline.package_args import package_args
 
 SPLITS = ("train", "eval")
 # The setting that each component has beside its own.
@@ -259,16 +260,10 @@ def _pipeline(
     for component in components:
         if isinstance(component, BaseComponent):
             component.exec_properties[FINGERPRINT] = fingerprint_of(component.id, task_modules)
-    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *_package_args()], **arguments)
+    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *package_args()], **arguments)
 
 
 def fingerprint_of(component: str, task_modules: Mapping[str, Sequence[str]]) -> str:
     """What a component depends on beside its inputs and settings, as it is now."""
     modules, packages = DEPENDS_ON[component]
     return fingerprint([*modules, *task_modules.get(component, ())], packages)
-
-
-def _package_args() -> list[str]:
-    """What remote Beam workers install: this project. Without it, TFX packs its own sources anew for each component."""
-    setup_file = ROOT / "setup.py"
-    return [f"--setup_file={setup_file}"] if setup_file.is_file() else []
