@@ -23,7 +23,8 @@ class RunRecord:
     status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), promoted
       (pushed by hand: `promoted` says by whom and why), failed, interrupted, or eda (the data part alone).
     seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer was cached.
-    task: its spec. staged: where the rows of the source went.
+    task: its spec. staged: where the rows of the source went. spans: the files that came after the first ones, each a
+      data.source.Span; none but in a run with new data.
     warnings: what TextValidator found that stops no run.
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
     production: metrics and slices of the model to beat on the same rows.
@@ -59,6 +60,7 @@ class RunRecord:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     production: dict[str, Any] = field(default_factory=dict)
     staged: dict[str, Any] = field(default_factory=dict)
+    spans: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     promoted: str | None = None
     pushed_version: str | None = None

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from data.staging import Staged
 from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.lock import only_run_in
+from pipeline.new_data import for_new_data, stage_new_data
+from pipeline.new_spans import find_spans, spans_in_words
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, new_run_id
@@ -56,7 +59,13 @@ class RunFailed(Exception):
 
 
 def run(
-    config: Config, engine: str, *, verbose: bool = False, started: float | None = None, data_only: bool = False
+    config: Config,
+    engine: str,
+    *,
+    verbose: bool = False,
+    started: float | None = None,
+    data_only: bool = False,
+    new_data: bool = False,
 ) -> RunRecord:
     """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
 
@@ -64,6 +73,7 @@ def run(
       engine: local or beam.
       started: when the process began, in seconds since the epoch; now where it is not given.
       data_only: looks at the data, and trains nothing.
+      new_data: goes on from the model in production, with the files of new_data.folder.
 
     Returns:
       The run's record; its status decides the exit code.
@@ -71,6 +81,7 @@ def run(
     Raises:
       UserError: the data, the encoder or a setting cannot be used; where the data are at fault, nothing was written.
       RunFailed: a component failed for another reason.
+      NothingNew: with `new_data`, where there is nothing to learn yet.
     """
     started = time.time() if started is None else started
     check_tracker(config.tracking)
@@ -78,16 +89,23 @@ def run(
         console = new_console(file=stack.enter_context(own_stdout()))
         schema = schema_in_words(config)
         suite_of(config)  # a mistake in it is told before anything is written
-        staged = _stage(config, console)
+        if new_data:
+            find_spans(config)  # where nothing is new, a run that is at work is no error
+            stack.enter_context(only_run_in(config.artifact_root))
+            config, staged = staged_new_data(config, console)
+        else:
+            staged = _stage(config, console)
         suite_of(config, staged)
         console.print(f"[dim]{escape(schema)}[/]")
         encoder = begin(config.encoder.handle)
-        stack.enter_context(only_run_in(config.artifact_root))
+        if not new_data:
+            stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
         record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
         task = config.make_task(staged.labels)
         record.rows, record.task = dict(staged.rows), task.spec()
         record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
+        record.spans = [asdict(span) for span in staged.spans]
         if verbose:
             logging.basicConfig(level=logging.INFO, format=FORMAT)
         else:
@@ -119,6 +137,20 @@ def _stage(config: Config, console: Console) -> Staged:
         more = f" and {len(rare) - SHOWN_RARE} more" if len(rare) > SHOWN_RARE else ""
         console.print(f"  [yellow]rare, perhaps misspelt:[/] {escape(', '.join(rare[:SHOWN_RARE]))}{more}")
     return staged
+
+
+def staged_new_data(config: Config, console: Console) -> tuple[Config, Staged]:
+    """The settings of a run with new data, and its rows; says which files they are of.
+
+    Raises:
+      NothingNew, UserError: as stage_new_data.
+    """
+    with console.status("checking the new data") as status:
+        spans, staged = stage_new_data(config, lambda rows: status.update(f"checking the new data: {rows:,} rows"))
+    console.print(_rows_in_words(staged))
+    for line in (*spans_in_words(map(asdict, staged.spans)), *spans.notes, *staged.shown):
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    return for_new_data(config), staged
 
 
 def _rare_labels(staged: Staged) -> list[str]:
