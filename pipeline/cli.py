@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from data.errors import UserError
 from pipeline.commands.compare import compare
+from pipeline.commands.compile import compile_
 from pipeline.commands.data import data
 from pipeline.commands.drift import drift
 from pipeline.commands.eda import eda
@@ -21,6 +22,7 @@ from pipeline.commands.promote import promote
 from pipeline.commands.report import report
 from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
+from pipeline.commands.run_node import run_node
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
 from pipeline.commands.serve import serve
@@ -43,6 +45,8 @@ COMMANDS = (
     schema,
     data,
     encoder,
+    compile_,
+    run_node,
 )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.errors import UserError
+from pipeline.lease import refuse_while_leased
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def only_run_in(root: Path) -> Iterator[None]:
     """Holds the artifact root's lock; the kernel lets go of it however the process ends.
 
     Raises:
-      UserError: another run holds it, with its process id.
+      UserError: another run holds it, with its process id; or a scheduled run is between two of its tasks.
     """
     with open(root / ".lock", "a+", encoding="ascii") as file:
         try:
@@ -25,6 +26,7 @@ def only_run_in(root: Path) -> Iterator[None]:
                 f"another run (process {file.read().strip()}) is at work in {root}: wait for it,"
                 " or give this one a folder of its own with orchestration.artifact_root"
             ) from None
+        refuse_while_leased(root)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

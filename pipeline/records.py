@@ -10,10 +10,13 @@ from typing import Any
 
 import psutil
 
+from pipeline.lease import lease_of
 from pipeline.store_address import StoreAddress, address_from
 from pipeline.watch import ComponentReport
 
 FOLDER = "runs"
+# The engine of a run whose nodes a scheduler starts, one process each.
+SCHEDULED = "airflow"
 
 
 @dataclass
@@ -122,14 +125,18 @@ def new_run_id(root: Path) -> str:
     return run_id
 
 
+def record_in(file: Path) -> RunRecord:
+    """The record as it was written; fields of a later version are left out."""
+    return RunRecord(**{name: value for name, value in json.loads(file.read_bytes()).items() if name in _FIELDS})
+
+
 def read_records(roots: Iterable[Path]) -> list[RunRecord]:
     """All records under these artifact roots, newest first; a run whose process is gone is `interrupted`."""
     records = []
     for root in roots:
         for path in (root / FOLDER).glob("*.json"):
-            known = {name: value for name, value in json.loads(path.read_bytes()).items() if name in _FIELDS}
-            record = RunRecord(**known)
-            if record.status == "running" and not _alive(record):
+            record = record_in(path)
+            if record.status == "running" and not _alive(record, root):
                 record.status = "interrupted"
                 for component in record.components:
                     if component["state"] == "running":
@@ -138,8 +145,14 @@ def read_records(roots: Iterable[Path]) -> list[RunRecord]:
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
-def _alive(record: RunRecord) -> bool:
-    """Whether the process that wrote the record still runs; a later process may have been given its pid."""
+def _alive(record: RunRecord, root: Path) -> bool:
+    """Whether the process that wrote the record still runs; a later process may have been given its pid.
+
+    A scheduled run has a process for each task, and none in between: it lives as long as its lease.
+    """
+    if record.engine == SCHEDULED:
+        lease = lease_of(root)
+        return lease is not None and lease.run == record.id
     try:
         return psutil.Process(record.pid).create_time() <= record.started + 1
     except psutil.Error:

@@ -1,6 +1,7 @@
 """One run from configuration to verdict: prepare, execute, record, show."""
 
 import gc
+import importlib
 import logging
 import time
 import traceback
@@ -87,25 +88,18 @@ def run(
     check_tracker(config.tracking)
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))
-        schema = schema_in_words(config)
-        suite_of(config)  # a mistake in it is told before anything is written
         if new_data:
             find_spans(config)  # where nothing is new, a run that is at work is no error
             stack.enter_context(only_run_in(config.artifact_root))
-            config, staged = staged_new_data(config, console)
+            config, staged = checked_new_data(config, console)
         else:
-            staged = _stage(config, console)
-        suite_of(config, staged)
-        console.print(f"[dim]{escape(schema)}[/]")
+            staged = checked_data(config, console)
         encoder = begin(config.encoder.handle)
         if not new_data:
             stack.enter_context(only_run_in(config.artifact_root))
         run_id = new_run_id(config.artifact_root)
-        record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
+        record = new_record(run_id, config, engine, staged, started)
         task = config.make_task(staged.labels)
-        record.rows, record.task = dict(staged.rows), task.spec()
-        record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
-        record.spans = [asdict(span) for span in staged.spans]
         if verbose:
             logging.basicConfig(level=logging.INFO, format=FORMAT)
         else:
@@ -126,6 +120,48 @@ def run(
     return record
 
 
+def checked_data(config: Config, console: Console) -> Staged:
+    """The data checked and staged, and the behaviour tests checked, with what there is to say of them.
+
+    Raises:
+      UserError: the data or the behaviour tests cannot be used; nothing was written.
+    """
+    schema = schema_in_words(config)
+    suite_of(config)  # a mistake in it is told before anything is written
+    staged = _stage(config, console)
+    suite_of(config, staged)
+    console.print(f"[dim]{escape(schema)}[/]")
+    return staged
+
+
+def checked_new_data(config: Config, console: Console) -> tuple[Config, Staged]:
+    """The settings of a run with new data, and its rows; checked as those of another run.
+
+    Raises:
+      NothingNew: there is nothing to learn yet.
+      UserError: as `checked_data`; or a file has changed after it was learned, or there is no model to go on from.
+    """
+    schema = schema_in_words(config)
+    suite_of(config)
+    with console.status("checking the new data") as status:
+        spans, staged = stage_new_data(config, lambda rows: status.update(f"checking the new data: {rows:,} rows"))
+    console.print(_rows_in_words(staged))
+    for line in (*spans_in_words(map(asdict, staged.spans)), *spans.notes, *staged.shown):
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    suite_of(config, staged)
+    console.print(f"[dim]{escape(schema)}[/]")
+    return for_new_data(config), staged
+
+
+def new_record(run_id: str, config: Config, engine: str, staged: Staged, started: float) -> RunRecord:
+    """The record of a run that is about to begin."""
+    record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
+    record.rows, record.task = dict(staged.rows), config.make_task(staged.labels).spec()
+    record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
+    record.spans = [asdict(span) for span in staged.spans]
+    return record
+
+
 def _stage(config: Config, console: Console) -> Staged:
     with console.status(f"checking {config.data.path}") as status:
         staged = stage_data(config, lambda rows: status.update(f"checking {config.data.path}: {rows:,} rows"))
@@ -137,20 +173,6 @@ def _stage(config: Config, console: Console) -> Staged:
         more = f" and {len(rare) - SHOWN_RARE} more" if len(rare) > SHOWN_RARE else ""
         console.print(f"  [yellow]rare, perhaps misspelt:[/] {escape(', '.join(rare[:SHOWN_RARE]))}{more}")
     return staged
-
-
-def staged_new_data(config: Config, console: Console) -> tuple[Config, Staged]:
-    """The settings of a run with new data, and its rows; says which files they are of.
-
-    Raises:
-      NothingNew, UserError: as stage_new_data.
-    """
-    with console.status("checking the new data") as status:
-        spans, staged = stage_new_data(config, lambda rows: status.update(f"checking the new data: {rows:,} rows"))
-    console.print(_rows_in_words(staged))
-    for line in (*spans_in_words(map(asdict, staged.spans)), *spans.notes, *staged.shown):
-        console.print(f"  {escape(line)}", soft_wrap=True)
-    return for_new_data(config), staged
 
 
 def _rare_labels(staged: Staged) -> list[str]:
@@ -173,19 +195,19 @@ def _execute(
     record = keeper.record
     try:
         with console.status("loading TensorFlow and TFX"):
-            tfx_side = _load_tfx()
+            tfx_side = load_tfx("pipeline.execute")
             handle = encoder.result()
         last = COMPONENTS.index("DataGate") + 1 if data_only else None
         shown = [name for name in COMPONENTS[:last] if name != "ImportSchemaGen" or config.data.schema_file]
-        with RunView(console, shown) as view, _TrainingProgress(view):
+        with RunView(console, shown) as view, TrainingProgress(view):
             order = tfx_side.Order(config, staged, handle, engine, keeper, view, listeners)
             (tfx_side.look if data_only else tfx_side.execute)(order)
     except ComponentFailed as failure:
-        record.error = _essence(failure.cause or failure)
+        record.error = essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
             raise failure.cause from None
         traceback.print_exception(failure.cause or failure)  # to the log, where one is kept
-        raise RunFailed(_failure_in_words(failure, record)) from failure
+        raise RunFailed(failure_in_words(failure, record.log)) from failure
     except Exception as error:
         record.error = f"{type(error).__name__}: {error}"
         if isinstance(error, UserError):
@@ -199,17 +221,16 @@ def _execute(
             keeper.save()
 
 
-def _load_tfx() -> Any:
-    """Imports what runs the pipeline, 8,500 modules: with the garbage collector off, which finds nothing among them."""
+def load_tfx(module: str) -> Any:
+    """Imports a module of ours, and TFX with it, 8,500 modules: with the garbage collector off, which finds nothing."""
     gc.disable()
-    from pipeline import execute
-
+    loaded = importlib.import_module(module)
     gc.freeze()
     gc.enable()
-    return execute
+    return loaded
 
 
-class _TrainingProgress(logging.Handler):
+class TrainingProgress(logging.Handler):
     """Hands what the Trainer logs of its progress to the view."""
 
     def __init__(self, view: RunView):
@@ -242,7 +263,7 @@ def _rows_in_words(staged: Staged) -> str:
     return f"checked {staged.rows_in:,} rows: " + ", ".join(parts) + where
 
 
-def _essence(error: BaseException) -> str:
+def essence(error: BaseException) -> str:
     """A user's error as it stands; of others one line: the last, where the first only says that code follows."""
     message = str(error).strip()
     if isinstance(error, UserError):
@@ -251,7 +272,7 @@ def _essence(error: BaseException) -> str:
     return lines[-1] if lines[0].startswith("in user code") else lines[0]
 
 
-def _failure_in_words(failure: ComponentFailed, record: RunRecord) -> str:
-    what = f"{type(failure.cause).__name__}: {_essence(failure.cause)}" if failure.cause else "its inputs are missing"
-    where = f"; the whole story is in {Path(record.log)}" if record.log else ""
+def failure_in_words(failure: ComponentFailed, log: str | None) -> str:
+    what = f"{type(failure.cause).__name__}: {essence(failure.cause)}" if failure.cause else "its inputs are missing"
+    where = f"; the whole story is in {log}" if log else ""
     return f"{failure.component} failed: {what}{where}"

@@ -33,6 +33,7 @@ class NewDataConfig(Section):
         description="by metric, the least it must gain on new rows against the model in production; 0, not to lose, "
         "for each metric that has a max_drop",
     )
+    schedule: str | None = Field("@hourly", description="of the DAG that `compile --new-data` writes; null: none")
     drift_action: Action = Field(
         "warn", description="what drift does where data.drift says nothing of the feature: new rows may differ"
     )
