@@ -56,13 +56,12 @@ def main(
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
         return FAILED
     except (Terminated, KeyboardInterrupt):
+        signals.end_children()
         print(f"{node}: {signals.status()}; another attempt begins it anew", file=sys.stderr)
         return signals.exit_code()
     except Exception:
         traceback.print_exc()
         return FAILED
-    finally:
-        signals.end_children()
 
 
 def _run(config: Config, node: str, run_id: str, verbose: bool, new_data: bool) -> int:
@@ -77,11 +76,18 @@ def _run(config: Config, node: str, run_id: str, verbose: bool, new_data: bool) 
         print(f"{node}: {reason}")
         return SKIPPED
     config = _as_it_began(for_new_data(config) if new_data else config, shared.read())
-    with task_of(run_id, root, minutes):
-        if node != VERDICT:
+    if node != VERDICT:
+        with task_of(run_id, root, minutes):
             return _launched(config, node, run_id, shared, verbose)
-        code = judge(config, shared, verbose=verbose)
-    release(run_id, root)
+    failure = None
+    with task_of(run_id, root, minutes):
+        try:
+            code = judge(config, shared, verbose=verbose)
+        except RunFailed as error:
+            failure = error
+    release(run_id, root)  # the run is over, one way or the other
+    if failure:
+        raise failure
     return code
 
 
@@ -130,7 +136,6 @@ class _Attempt:
             return self._failed(failure)
         except (Terminated, KeyboardInterrupt):
             signals.seen_to()
-            signals.end_children()
             self._tfx_side.broken_off(self._launch)
             if self._report.state == "running":
                 report = replace(self._report, state="interrupted")
