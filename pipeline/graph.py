@@ -93,6 +93,7 @@ def create_pipeline(
     cache: bool,
     task_modules: Mapping[str, Sequence[str]],
     data_only: bool = False,
+    compared_later: bool = True,
 ) -> Pipeline:
     """Builds the pipeline from plain values.
 
@@ -113,6 +114,7 @@ def create_pipeline(
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
       data_only: ends the graph with DataGate.
+      compared_later: whether the texts of later runs are compared with these.
     """
     assemble = partial(
         _pipeline,
@@ -160,7 +162,7 @@ def create_pipeline(
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
         task=task,
-        look_only=int(data_only),
+        look_only=int(data_only or not compared_later),
     )
     # What a frozen schema refuses is there to be compared with it.
     gate.add_upstream_node(schema_gen)

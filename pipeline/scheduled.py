@@ -15,9 +15,10 @@ from data.staging import Staged, read_staged
 from pipeline.config import Config
 from pipeline.dag_description import PREPARE, VERDICT, put_file
 from pipeline.lease import release, task_of
+from pipeline.new_spans import NothingNew, find_spans
 from pipeline.quiet import console_and_log
 from pipeline.records import SCHEDULED, RecordKeeper, RunRecord
-from pipeline.run import COMPONENTS, RunFailed, checked_data, load_tfx, new_record
+from pipeline.run import COMPONENTS, RunFailed, checked_data, checked_new_data, load_tfx, new_record
 from pipeline.shared_record import SharedRecord, mended, reported
 from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
@@ -26,10 +27,6 @@ from pipeline.view import logs_in_words
 
 EXIT_CODES = {"pushed": 0, "current": 0, "promoted": 0, "rejected": 99}
 SKIPPED = 99
-
-
-class NothingToDo(Exception):
-    """There is no reason for this run; the message says why. All of its nodes are skipped."""
 
 
 def nothing_to_do(run_id: str, root: Path) -> str | None:
@@ -42,10 +39,13 @@ def _reason_file(run_id: str, root: Path) -> Path:
     return root / "compiled" / f"{run_id}.skipped"
 
 
-def prepare(config: Config, run_id: str, *, verbose: bool = False) -> int:
+def prepare(config: Config, run_id: str, *, verbose: bool = False, new_data: bool = False) -> int:
     """Checks and stages the data as they are now, compiles this run's pipeline and opens its record.
 
     Once a node has run, another attempt leaves all that as it is: a run is of one state of data, settings and code.
+
+    Args:
+      new_data: goes on from the model in production; where nothing is new, the run and all its nodes are skipped.
 
     Raises:
       UserError: the data, the encoder or a setting cannot be used, or another run is at work; the run has not begun.
@@ -55,6 +55,8 @@ def prepare(config: Config, run_id: str, *, verbose: bool = False) -> int:
     shared = SharedRecord(run_id, root)
     log = root / "logs" / run_id / f"{PREPARE}.log"
     try:
+        if new_data and not shared.exists():
+            find_spans(config)  # where nothing is new, a run that is at work is no error
         with (
             task_of(run_id, root, config.orchestration.lease_minutes, first=True),
             console_and_log(log, verbose) as console,
@@ -62,19 +64,21 @@ def prepare(config: Config, run_id: str, *, verbose: bool = False) -> int:
             if shared.exists() and shared.read().components:
                 console.print(f"run {run_id} was prepared before: it goes on with what it began with")
                 return 0
-            try:
+            if new_data:
+                config, staged = checked_new_data(config, console)
+            else:
                 staged = checked_data(config, console)
-            except NothingToDo as reason:
-                put_file(_reason_file(run_id, root), str(reason).encode())
-                console.print(str(reason))
-                return SKIPPED
             _compile(config, staged, run_id)
             record = new_record(run_id, config, SCHEDULED, staged, time.time())
             record.log = str(log.parent)
             shared.write(record)
             console.print(f"run {run_id} is prepared; its logs: {log.parent}", soft_wrap=True)
+    except NothingNew as reason:
+        put_file(_reason_file(run_id, root), str(reason).encode())
+        print(reason)
+        return SKIPPED
     finally:
-        if not shared.exists():
+        if root.is_dir() and not shared.exists():
             release(run_id, root)
     return 0
 

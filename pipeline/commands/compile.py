@@ -16,6 +16,7 @@ from pipeline.commands.leave import leave
 @click.option("--input", "source", metavar="IN", help="With --score: what is answered; may hold Airflow's templates.")
 @click.option("--output", metavar="OUT", help="With --score: where the answers go.")
 @click.option("--name", help="With --score: the DAG's name.  [NAME-score]")
+@click.option("--new-data", is_flag=True, help="The DAG of `run --new-data`: NAME-new-data, by new_data.schedule.")
 @click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own output.")
 def compile_(
     config: str,
@@ -25,6 +26,7 @@ def compile_(
     source: str | None,
     output: str | None,
     name: str | None,
+    new_data: bool,
     verbose: bool,
 ) -> None:
     """Write the files of which Airflow makes a DAG.
@@ -36,6 +38,7 @@ def compile_(
     \b
     Examples:
       tfx-bert compile reviews
+      tfx-bert compile my.yaml --new-data
       tfx-bert compile my.yaml --to ~/airflow/dags
       tfx-bert compile my.yaml --score --input "in/{{ ds }}.csv" --output "out/{{ ds }}.csv"
     """
@@ -51,5 +54,5 @@ def compile_(
         leave(0)
     from pipeline.dag_files import write_dag_files
 
-    write_dag_files(load_config(config, overrides), config, overrides, folder, verbose=verbose)
+    write_dag_files(load_config(config, overrides), config, overrides, folder, verbose=verbose, new_data=new_data)
     leave(0)

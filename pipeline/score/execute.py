@@ -5,14 +5,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from modules.answer_writer import FILE
 from modules.tasks.task import Task
 from pipeline import engines
 from pipeline.config import Config
-from pipeline.metadata_store import RunReader, describe_run
+from pipeline.metadata_store import RunReader, describe_run, opened
 from pipeline.score.graph import create_score_pipeline
 from pipeline.score.job import FOLDER, Job, place_of, shard_file
 from pipeline.watch import ComponentReport, Watcher
@@ -60,7 +59,7 @@ class ShardRunner:
         pipeline = create_score_pipeline(
             name=self._name,
             root=str(artifacts_folder(self._config)),
-            metadata=self._config.metadata.connection(),
+            metadata=self._config.metadata.connection(secrets=False),
             rows=str(shard_file(place_of(self._config.artifact_root, self._job.fingerprint), shard).absolute()),
             inputs=json.dumps(list(self._task.inputs)),
             model_id=self._job.model.model_id,
@@ -73,7 +72,7 @@ class ShardRunner:
         def state(component: str) -> str:
             return RunReader(self._config.metadata, self._name, run_id).node(component).state
 
-        engines.run("local", pipeline, run_id, Watcher(state, [self.memory]))
+        engines.run("local", pipeline, run_id, Watcher(state, [self.memory]), self._config.metadata)
         facts = {"input": self._job.source, "input_sha256": self._job.sha256, "model_version": self._job.model.version}
         if self._scheduled_as:
             facts["scheduled_as"] = self._scheduled_as
@@ -81,7 +80,7 @@ class ShardRunner:
 
     def clean_up(self) -> None:
         """Removes what was written on the way; ML Metadata keeps the record of it, as of deleted artifacts."""
-        store = mlmd.MetadataStore(self._config.metadata.connection())
+        store = opened(self._config.metadata)
         for shard in range(self._job.shards):
             context = store.get_context_by_type_and_name("pipeline_run", self._run_id(shard))
             found = [] if context is None else store.get_artifacts_by_context(context.id)
