@@ -14,6 +14,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from data.errors import UserError
 from modules import devices, input_pipeline, stop
+from modules.base_model import begin_with, keep_weights
 from modules.checkpoints import Checkpoints, folder_for
 from modules.encoder import load_encoder
 from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
@@ -31,7 +32,8 @@ COMPARED_ROWS = 1000
 class Settings:
     """The Trainer's custom_config: `training` of the configuration, and what the model needs of its other parts.
 
-    `task` is the task's spec; `cls` and `sep` are the ids of [CLS] and [SEP].
+    `task` is the task's spec; `cls` and `sep` are the ids of [CLS] and [SEP]. `base_model` is empty unless the training
+    begins with another one's weights: `latest` true for fn_args.base_model, else a Model's `folder`.
     """
 
     task: dict[str, Any]
@@ -42,6 +44,7 @@ class Settings:
     max_seq_length: int
     training: dict[str, Any]
     export: dict[str, Any]
+    base_model: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -71,6 +74,7 @@ def run_fn(fn_args: FnArgs) -> None:
     steps = input_pipeline.number_of_batches(lengths, boundaries, training["batch_size"])
     with strategy.scope():
         model = head.build(load_encoder(settings.encoder), dropout=training["dropout"])
+        base = _begin(model, settings, fn_args.base_model)
         optimizer = adamw(
             model.trainable_variables,
             learning_rate=training["learning_rate"],
@@ -85,7 +89,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     callbacks, early = _callbacks(fn_args.model_run_dir, steps, training, head.watch)
     checkpoints = Checkpoints(
-        folder_for(fn_args.model_run_dir, fn_args.train_files, fn_args.custom_config),
+        folder_for(fn_args.model_run_dir, fn_args.train_files, {**fn_args.custom_config, "base": base}),
         model,
         early,
         steps=steps,
@@ -126,17 +130,37 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.serving_model_dir,
         rounding=ROUNDING if training["mixed_precision"] == "none" else HALF_PRECISION_ROUNDING,
     )
+    keep_weights(model, Path(fn_args.serving_model_dir).parent, _about(settings))
     record = {
         "fit_seconds": checkpoints.seconds,
         "rows": len(lengths),
         "steps_per_epoch": steps,
         "history": checkpoints.history,
         "export": exported,
+        "base_model": base,
         **decision,
     }
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     Path(fn_args.model_run_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
     checkpoints.remove()
+
+
+def _about(settings: Settings) -> dict[str, Any]:
+    """What a training must share with the one whose weights it begins with."""
+    return {"task": settings.task, "encoder": settings.encoder_fingerprint}
+
+
+def _begin(model: tf_keras.Model, settings: Settings, latest: str | None) -> str | None:
+    """Gives the model the weights to begin with; returns whose they are, None for the encoder's alone."""
+    if not settings.base_model:
+        return None
+    folder = settings.base_model.get("folder") or (str(Path(latest).parent) if latest else None)
+    if folder is None:
+        tell("no model is in production yet: begins with the encoder")
+        return None
+    begin_with(model, Path(folder), _about(settings))
+    tell(f"begins with the model in {folder}")
+    return folder
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from data.errors import UserError
 from modules.behaviours.read import built_in_suites
 from modules.tasks import TASKS
 from pipeline.config import Config, config_class
+from pipeline.settings.model import LATEST
 
 BUILT_IN_FOLDER = Path(__file__).parent / "configs"
 # Where `tfx-bert schema freeze` writes to and a run looks, beside the configuration file.
@@ -123,6 +124,10 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     tests = behaviour.get("tests") if isinstance(behaviour, dict) else None
     if isinstance(behaviour, dict) and isinstance(tests, str) and tests not in built_in_suites():
         behaviour["tests"] = str(folder / Path(tests).expanduser())
+    training = values.get("training")
+    base = training.get("base_model") if isinstance(training, dict) else None
+    if isinstance(training, dict) and isinstance(base, str) and base != LATEST:
+        training["base_model"] = str(folder / Path(base).expanduser())
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and isinstance(encoder.get("handle"), str):
         candidate = folder / Path(encoder["handle"]).expanduser()

@@ -27,6 +27,7 @@ from tfx.types import Channel
 from tfx.types.standard_artifacts import Model, PushedModel
 
 from modules.atomic_pusher import AtomicPusher
+from modules.base_model import LatestStandingModel
 from modules.behaviour_tests import BehaviourTests
 from modules.canary import Canary
 from modules.data_gate import DataGate
@@ -93,6 +94,7 @@ def create_pipeline(
     cache: bool,
     task_modules: Mapping[str, Sequence[str]],
     data_only: bool = False,
+    begin_with_latest: bool = False,
     compared_later: bool = True,
 ) -> Pipeline:
     """Builds the pipeline from plain values.
@@ -114,6 +116,7 @@ def create_pipeline(
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
       data_only: ends the graph with DataGate.
+      begin_with_latest: the training begins with the weights of the model in production.
       compared_later: whether the texts of later runs are compared with these.
     """
     assemble = partial(
@@ -187,8 +190,19 @@ def create_pipeline(
         custom_config=dict(preprocessing),
     )
     transform.add_upstream_node(gate)
+    # The model to go on from, where that is asked for.
+    base_model: list[BaseNode] = []
+    if begin_with_latest:
+        base_model.append(
+            Resolver(
+                strategy_class=LatestStandingModel,
+                model=Channel(type=Model),
+                pushed_model=Channel(type=PushedModel),
+            ).with_id("BaseModel")
+        )
     # Fine-tunes the encoder on the training split, chooses the threshold, exports.
     trainer_component = Trainer(
+        base_model=base_model[0].outputs["model"] if base_model else None,
         run_fn="modules.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -240,6 +254,7 @@ def create_pipeline(
         [
             *data_part,
             transform,
+            *base_model,
             trainer_component,
             eval_predictions,
             production,

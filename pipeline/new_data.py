@@ -11,8 +11,7 @@ from modules.tasks.task import Task
 from pipeline.config import Config
 from pipeline.new_spans import NothingNew, Spans, find_spans
 from pipeline.prepare import source_of, stage_data
-
-LATEST = "latest"
+from pipeline.settings.model import LATEST
 
 
 def for_new_data(config: Config) -> Config:

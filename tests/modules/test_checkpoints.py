@@ -17,7 +17,7 @@ from data.errors import UserError
 from modules import stop
 from modules.checkpoints import ABANDONED_DAYS, Checkpoints, Place, folder_for
 
-TRAINED = Path(__file__).with_name("trained.py")
+TRAINED = Path(__file__).parents[1] / "trained.py"
 
 
 class Interrupted(Exception):
