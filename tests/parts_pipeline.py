@@ -5,6 +5,7 @@ Data ─┬─ Train ─┬─ (Production) ─ Judge ─ Push
       └─ Describe
 """
 
+import gc
 from pathlib import Path
 
 import ml_metadata as mlmd
@@ -90,6 +91,7 @@ class Parts:
         self.address = SqliteFile(root / "metadata.db")
         self.address.prepare()
         self.told: list[tuple[str, str]] = []
+        gc.freeze()  # as a run does: each component's end collects garbage, and there is none among TFX's modules
 
     def component_changed(self, report: ComponentReport) -> None:
         self.told.append((report.id, report.state))

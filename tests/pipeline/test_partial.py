@@ -1,8 +1,6 @@
 """Parts of a pipeline, on TFX's real runners and ML Metadata: what runs, what is taken from where, what is refused."""
 
-import gc
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +24,6 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path) -> Parts:
 @pytest.fixture
 def local(tmp_path: Path) -> Parts:
     return Parts(tmp_path)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quick_garbage_collection() -> Iterator[None]:
-    """As in a run, which leaves TFX's own objects out of it."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
