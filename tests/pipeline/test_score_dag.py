@@ -58,5 +58,5 @@ def test_runs_may_not_write_over_each_other_s_answers() -> None:
     "flags", [["--score"], ["--input", "a", "--output", "b"], ["--score", "--input", "a"], ["--name", "x"]]
 )
 def test_the_flags_of_a_scoring_go_together(flags: list[str]) -> None:
-    with pytest.raises(UserError, match="^--score, --input IN and --output OUT go together"):
+    with pytest.raises(UserError, match=r"^--score, --input IN and --output OUT go together"):
         CliRunner().invoke(compile_, ["mine.yaml", *flags], catch_exceptions=False, standalone_mode=False)
