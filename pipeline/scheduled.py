@@ -89,11 +89,13 @@ def _compile(config: Config, staged: Staged, run_id: str) -> None:
     from pipeline.assemble import assemble
     from pipeline.audit_writer import settle
     from pipeline.compiled import FOLDER, compiled, write_ir
+    from pipeline.leftovers import settle_killed
     from pipeline.store_owner import claim
 
     config.metadata.prepare()
     claim(config)
     settle(config.metadata, config.name)
+    settle_killed(config)
     ir = compiled(assemble(config, staged, encoder.result()))
     write_ir(ir, config.artifact_root / FOLDER / f"{run_id}.pb")
 

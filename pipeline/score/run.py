@@ -147,7 +147,7 @@ class _Scoring:
     def _new_job(self, console: Console) -> Job:
         config, model = self._config, self._production
         task, _ = read_task(Path(model.folder))
-        self._check_engine(model)
+        engine = self._engine(model)
         table = RequestTable(
             self._source,
             format_of(self._source, config.data.format),
@@ -162,7 +162,7 @@ class _Scoring:
                 task,
                 model,
                 sha256=self._sha256,
-                engine=config.score.engine,
+                engine=engine,
                 shard_rows=config.score.shard_rows,
                 quarantine=config.score.on_bad_rows == "quarantine",
                 on_progress=lambda rows: status.update(f"checking {self._source}: {rows:,} rows"),
@@ -176,12 +176,15 @@ class _Scoring:
         )
         return job
 
-    def _check_engine(self, model: ScoringModel) -> None:
-        if self._config.score.engine == "int8" and not (Path(model.folder) / INT8_FOLDER).is_dir():
+    def _engine(self, model: ScoringModel) -> str:
+        """That which a server would take by the flag of the same name."""
+        asked, has_int8 = self._config.score.engine, (Path(model.folder) / INT8_FOLDER).is_dir()
+        if asked == "int8" and not has_int8:
             raise UserError(
                 f"version {model.version} of {self._config.name} has no int8 engine: push one that was run with"
                 " --set export.int8=true, or leave out --engine=int8"
             )
+        return "int8" if has_int8 and asked != "savedmodel" else "savedmodel"
 
     def _key(self) -> str:
         """Of all that decides on the answers but the model, and on how they are parted."""
