@@ -67,6 +67,7 @@ class Place:
             "API__BASE_URL": self.url,
             "API__SECRET_KEY": self.secret,
             "API__WORKERS": 1,
+            "WORKERS__EXECUTION_API_TIMEOUT": 60,
             "API_AUTH__JWT_SECRET": self.secret,
             "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 5,

@@ -20,7 +20,7 @@ COMMANDS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
 }
-PATIENCE = 15.0
+PATIENCE = (4.0, 10.0)
 LAST_LINES = 15
 
 
@@ -60,30 +60,30 @@ class Services:
     def stop(self) -> None:
         """SIGTERM to the services and to what they have started; after a while SIGKILL to what is left of it all."""
         with signals_held():
-            all_of_them = self._descendants()  # tasks among them: the scheduler would wait for their ends
-            for process in self._processes.values():
-                process.terminate()
-            for started in all_of_them:
+            started = self._descendants()  # tasks among them: the scheduler would wait for their ends
+            for process in started:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    started.terminate()
-            end = time.monotonic() + PATIENCE
-            psutil.wait_procs(all_of_them, timeout=PATIENCE)
-            for process in self._processes.values():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, end - time.monotonic()))
-            for left in {*all_of_them, *self._descendants()}:
+                    process.terminate()
+            for patience in PATIENCE:  # a second SIGTERM ends an api-server that lingers after its end
+                for service in self._processes.values():
+                    service.terminate()
+                psutil.wait_procs([*started, *self._services()], timeout=patience)
+            for left in {*started, *self._descendants()}:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     left.kill()
-            for process in self._processes.values():
+            for service in self._processes.values():
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                    os.killpg(service.pid, signal.SIGKILL)
+                service.wait()
+
+    def _services(self) -> list[psutil.Process]:
+        return [psutil.Process(service.pid) for service in self._processes.values() if service.poll() is None]
 
     def _descendants(self) -> list[psutil.Process]:
         found: list[psutil.Process] = []
-        for process in self._processes.values():
+        for service in self._services():
             with contextlib.suppress(psutil.NoSuchProcess):
-                found += psutil.Process(process.pid).children(recursive=True)
+                found += service.children(recursive=True)
         return found
 
     def _start(self, name: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
