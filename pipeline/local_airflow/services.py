@@ -12,7 +12,7 @@ from types import TracebackType
 import psutil
 
 from data.errors import UserError
-from pipeline.local_airflow.environment import Place
+from pipeline.local_airflow.environment import MARK, Place
 
 # Alerts of late runs go by the executor: no triggerer is needed. Logs are read from the folder: none are served.
 COMMANDS = {
@@ -60,31 +60,38 @@ class Services:
     def stop(self) -> None:
         """SIGTERM to the services and to what they have started; after a while SIGKILL to what is left of it all."""
         with signals_held():
-            started = self._descendants()  # tasks among them: the scheduler would wait for their ends
-            for process in started:
+            found = self._found()
+            for process in found:  # tasks among them, for whose ends the scheduler would wait
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.terminate()
             for patience in PATIENCE:  # a second SIGTERM ends an api-server that lingers after its end
                 for service in self._processes.values():
                     service.terminate()
-                psutil.wait_procs([*started, *self._services()], timeout=patience)
-            for left in {*started, *self._descendants()}:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    left.kill()
+                psutil.wait_procs([*found, *self._services()], timeout=patience)
             for service in self._processes.values():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(service.pid, signal.SIGKILL)
+            for process in {*found, *self._found()}:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(found, timeout=PATIENCE[0])
+            for service in self._processes.values():
                 service.wait()
 
     def _services(self) -> list[psutil.Process]:
         return [psutil.Process(service.pid) for service in self._processes.values() if service.poll() is None]
 
-    def _descendants(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = []
-        for service in self._services():
+    def _found(self) -> list[psutil.Process]:
+        """What the services have started: their descendants, and what has taken leave of them but has the mark.
+
+        The mark alone would not do: Airflow's processes write their titles over their environment.
+        """
+        services = self._services()
+        found = {process for process in psutil.process_iter() if has_mark(process, self._place.mark)}
+        for service in services:
             with contextlib.suppress(psutil.NoSuchProcess):
-                found += service.children(recursive=True)
-        return found
+                found.update(service.children(recursive=True))
+        return list(found - set(services))
 
     def _start(self, name: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with open(self.log(name), "ab") as log:
@@ -97,6 +104,12 @@ class Services:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def has_mark(process: psutil.Process, mark: str) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return bool(process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def airflow(place: Place, *arguments: str) -> str:

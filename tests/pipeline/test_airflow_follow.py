@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -14,7 +15,7 @@ from data.errors import UserError
 from pipeline.local_airflow.environment import Place, check_port
 from pipeline.local_airflow.follow import states_table, tell_changes
 from pipeline.local_airflow.rest import TaskState
-from pipeline.local_airflow.services import Services, wait_until
+from pipeline.local_airflow.services import COMMANDS, Services, wait_until
 
 ORDER = ["Prepare", "Trainer", "Verdict"]
 
@@ -91,6 +92,22 @@ def test_a_service_that_ends_is_told_with_the_end_of_its_log_and_the_others_are_
         pids = services.pids
     assert str(raised.value).startswith("Airflow's scheduler ended (exit code 4):\nno database\n(all of it: ")
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+
+
+def test_what_has_taken_leave_of_a_service_is_ended_with_it(tmp_path: Path) -> None:
+    """A stand-in for Airflow's command leaves a process behind that is in no group and no family of its own."""
+    fake = tmp_path / "bin" / "airflow"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\n(setsid sleep 600 & echo $! > {tmp_path}/$1.pid)\nexec sleep 600\n")
+    fake.chmod(0o755)
+    place = Place(tmp_path / "home", bin=fake.parent)
+    place.make_folders()
+    files = [tmp_path / f"{name}.pid" for name in COMMANDS]
+    with Services(place) as services:
+        wait_until(lambda: all(file.exists() and file.read_text().strip() for file in files), services, "no")
+        strays = [psutil.Process(int(file.read_text())) for file in files]
+        assert all(stray.ppid() not in services.pids.values() for stray in strays)
+    assert not any(stray.is_running() and stray.status() != psutil.STATUS_ZOMBIE for stray in strays)
 
 
 def test_the_password_is_for_this_user_alone(tmp_path: Path) -> None:
