@@ -3,7 +3,7 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-tasks bench-serve endure-serve fuzz-serve
+.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    set up, ruff and mypy"
 	@echo "make bench-drift    how often drift is told, and told wrongly"
 	@echo "make bench-report   how long a report of 100,000 rows takes, and how fast it opens"
+	@echo "make bench-nodes    a run node by node beside the same run in one process"
 	@echo "make bench-tasks DATA=... [PEER=...]   the tasks on public data, beside a peer: benchmarks/README.md"
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
 	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
@@ -82,6 +83,9 @@ bench-drift: setup
 
 bench-report: setup
 	$(BIN)/python benchmarks/report.py
+
+bench-nodes: setup
+	$(BIN)/python benchmarks/nodes.py
 
 # MODEL: a model_base_path whose newest version has an int8 engine; the last pushed model otherwise
 bench-serve: setup

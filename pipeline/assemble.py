@@ -76,16 +76,22 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
         data_only=data_only,
-        task_modules={
-            "TextStatisticsGen": [type(task).__module__],
-            "Transform": [task.preprocessing],
-            "Trainer": [type(task).__module__],
-            "EvalPredictions": [type(task).__module__],
-            "Evaluator": [type(task).__module__, *task.metric_modules],
-            "BehaviourTests": [type(task).__module__],
-            "Canary": [type(task).__module__],
-        },
+        task_modules=task_modules(task),
     )
+
+
+def task_modules(task: Task) -> dict[str, list[str]]:
+    """What components load of the task, by component."""
+    own = type(task).__module__
+    return {
+        "TextStatisticsGen": [own],
+        "Transform": [task.preprocessing],
+        "Trainer": [own],
+        "EvalPredictions": [own],
+        "Evaluator": [own, *task.metric_modules],
+        "BehaviourTests": [own],
+        "Canary": [own],
+    }
 
 
 def _text_limits(config: Config) -> str:

@@ -40,6 +40,8 @@ from modules.text_validator import TextValidator
 from pipeline.fingerprint import ROOT, fingerprint
 
 SPLITS = ("train", "eval")
+# The setting that each component has beside its own.
+FINGERPRINT = "depends_on"
 
 # Component: the modules it loads beside the task's, and the packages whose versions its result depends on.
 DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -256,11 +258,14 @@ def _pipeline(
     """The components with the fingerprints of what they depend on."""
     for component in components:
         if isinstance(component, BaseComponent):
-            modules, packages = DEPENDS_ON[component.id]
-            component.exec_properties["depends_on"] = fingerprint(
-                [*modules, *task_modules.get(component.id, ())], packages
-            )
+            component.exec_properties[FINGERPRINT] = fingerprint_of(component.id, task_modules)
     return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *_package_args()], **arguments)
+
+
+def fingerprint_of(component: str, task_modules: Mapping[str, Sequence[str]]) -> str:
+    """What a component depends on beside its inputs and settings, as it is now."""
+    modules, packages = DEPENDS_ON[component]
+    return fingerprint([*modules, *task_modules.get(component, ())], packages)
 
 
 def _package_args() -> list[str]:

@@ -26,6 +26,12 @@ class OrchestrationConfig(Section):
     metadata_path: str | None = Field(None, description="ML Metadata's SQLite file; default ARTIFACT_ROOT/metadata.db")
     beam_args: tuple[str, ...] = Field(IN_MEMORY_BEAM, description="how Beam runs the data components")
     cache: bool = True
+    warm_minutes: float = Field(
+        10, ge=0, description="how long the process from which run-node forks stays without work; 0: there is none"
+    )
+    lease_minutes: float = Field(
+        120, ge=1, description="how long a scheduled run keeps the artifact root to itself between two of its tasks"
+    )
 
 
 def _known_tracker(value: str) -> str:
