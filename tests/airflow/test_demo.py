@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -26,19 +28,22 @@ def _free_port() -> int:
 
 
 def _of_home(home: Path) -> list[psutil.Process]:
-    """The processes whose environment has this Airflow in it, tasks among them."""
+    """The processes whose environment has this Airflow in it: tasks, and what they start. Airflow's own hide theirs."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if process.environ().get("AIRFLOW_HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if process.environ().get("AIRFLOW_HOME") == str(home) and _runs(process):
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
     return found
 
 
-def _start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+def _runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@contextmanager
+def _demo(folder: Path, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.local_airflow.demo", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(DAG_FILE.parents[1])},
@@ -46,6 +51,11 @@ def _start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.mark.usefixtures("airflow_python")
@@ -58,31 +68,25 @@ def test_ctrl_c_ends_the_demo_and_all_that_it_has_started(tmp_path: Path, tiny_e
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     home, port = tmp_path / "airflow", _free_port()
-    demo = _start(tmp_path, "--config", "tiny.yaml", "--set", "cache=x", "--home", str(home), "--port", str(port))
-    said, code = demo.communicate()[0], demo.returncode
-    assert code == 1
-    assert "unknown key" in said
-    assert not _of_home(home)
+    arguments = ("--config", "tiny.yaml", "--home", str(home), "--port", str(port))
+    with _demo(tmp_path, *arguments, "--set", "cache=x") as demo:
+        assert "unknown key" in demo.communicate()[0]
+        assert demo.returncode == 1
 
-    demo = _start(
-        tmp_path,
-        *("--config", "tiny.yaml", "--set", "airflow.retries=0", "--home", str(home), "--port", str(port)),
-    )
-    assert demo.stdout is not None
-    lines = []
-    for line in demo.stdout:
-        lines.append(line)
-        if re.match(r"Prepare +running", line):
-            break
-    else:
-        pytest.fail("".join(lines))
-    text = "".join(lines)
-    password = re.search(r"user admin, password (\S+)\)", text)
-    assert f"Airflow runs at http://127.0.0.1:{port} (" in text
-    assert password
-    assert len(_of_home(home)) > 3
-    demo.send_signal(signal.SIGINT)
-    rest = demo.communicate()[0]
-    assert demo.returncode == 130, rest
-    assert "ended; nothing of Airflow is left running" in rest
+    with _demo(tmp_path, *arguments, "--set", "airflow.retries=0") as demo:
+        assert demo.stdout is not None
+        said = []
+        for line in demo.stdout:
+            said.append(line)
+            if re.match(r"Prepare +running", line):
+                break
+        text = "".join(said)
+        assert f"Airflow runs at http://127.0.0.1:{port} (user admin, password " in text, text
+        started = psutil.Process(demo.pid).children(recursive=True)
+        assert len(started) > 3
+        demo.send_signal(signal.SIGINT)
+        text += demo.communicate()[0]
+        assert demo.returncode == 130, text
+    assert "ended; nothing of Airflow is left running" in text
+    assert not [process for process in started if _runs(process)]
     assert not _of_home(home)
