@@ -27,7 +27,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, BaseOperator, DeadlineAlert, DeadlineReference, SyncCallback
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 FORMAT = 1
 FOLDERS = "TFX_BERT_DAGS"
@@ -129,7 +129,7 @@ class Step(BaseOperator):
         self.said = ""
 
     def execute(self, context: Any) -> None:
-        """Raises: AirflowSkipException for exit code 99, AirflowException for any other but 0."""
+        """Raises: AirflowSkipException for exit code 99, another AirflowException for any other but 0."""
         run = run_id_of(context)
         argv = [*self.argv, "--run-id", run]
         self.log.info("in %s: %s", self.folder, shlex.join(argv))
@@ -151,7 +151,7 @@ class Step(BaseOperator):
         finally:  # Airflow raises its timeout here
             self.on_kill()
             self._log_output(self.process, last)
-        self._conclude(self.process.wait(), last)
+        self._conclude(self.process.wait(), last, context)
 
     def on_kill(self) -> None:
         """Has the guard end the process group; Airflow kills this process 5 seconds after it has called this."""
@@ -163,13 +163,20 @@ class Step(BaseOperator):
             self.log.info("%s", line)
             last.append(line)
 
-    def _conclude(self, code: int, last: deque[str]) -> None:
+    def _conclude(self, code: int, last: deque[str], context: Any) -> None:
         self.said = "\n".join(last)
         if code == SKIPPED:
             raise AirflowSkipException(self.said or "nothing to do")
         if code:
             how = f"exit code {code}" if code <= 128 else f"{signal.Signals(code - 128).name}, exit code {code}"
-            raise AirflowException(f"{self.task_id} ended with {how}; its last lines:\n{self.said}")
+            # Another attempt at summing up a run that has failed would find the same.
+            kind = AirflowFailException if self.sums_up and others_failed(context["ti"]) else AirflowException
+            raise kind(f"{self.task_id} ended with {how}; its last lines:\n{self.said}")
+
+    @property
+    def sums_up(self) -> bool:
+        """Whether it runs whatever became of the tasks before it."""
+        return bool(self.trigger_rule == "all_done")
 
 
 def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
@@ -232,7 +239,7 @@ def post_to_webhook(alerts: Mapping[str, Any], body: bytes) -> None:
 def tell(event: str, alerts: Mapping[str, Any], context: Any) -> None:
     """An alert of what became of a task, called by Airflow."""
     ti = context["ti"]
-    if event == "failed" and ti.task.trigger_rule == "all_done" and others_failed(ti):
+    if event == "failed" and ti.task.sums_up and others_failed(ti):
         return  # it only sums up what has been told
     facts = {
         "dag": ti.dag_id,

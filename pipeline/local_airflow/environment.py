@@ -11,6 +11,8 @@ from data.errors import UserError
 
 BIN = Path(__file__).parents[2] / ".bootstrap" / "airflow" / "bin"
 USER = "admin"
+# In the environment of every process of a place, and of whatever that starts.
+MARK = "TFX_BERT_AIRFLOW"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Place:
     parallelism: int = 2
     password: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    mark: str = field(default_factory=lambda: secrets.token_hex(16))
     bin: Path = BIN
 
     @property
@@ -36,6 +39,10 @@ class Place:
         return self.home / "logs"
 
     @property
+    def temporary(self) -> Path:
+        return self.home / "tmp"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -45,7 +52,7 @@ class Place:
 
     def make_folders(self) -> None:
         """Makes the folders, and the file of passwords for this user alone."""
-        for folder in (self.home, self.dags, self.logs):
+        for folder in (self.home, self.dags, self.logs, self.temporary):
             folder.mkdir(parents=True, exist_ok=True)
         self.passwords.unlink(missing_ok=True)
         with os.fdopen(os.open(self.passwords, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
@@ -67,6 +74,7 @@ class Place:
             "API__BASE_URL": self.url,
             "API__SECRET_KEY": self.secret,
             "API__WORKERS": 1,
+            "WORKERS__EXECUTION_API_TIMEOUT": 60,
             "API_AUTH__JWT_SECRET": self.secret,
             "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 5,
@@ -76,7 +84,9 @@ class Place:
         own = {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
         others = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
         path = f"{self.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return others | own | {"AIRFLOW_HOME": str(self.home), "PATH": path}
+        # With a folder of its own for temporary files, tasks share no warm server with runs that are not Airflow's.
+        places = {"AIRFLOW_HOME": str(self.home), "PATH": path, "TMPDIR": str(self.temporary), MARK: self.mark}
+        return others | own | places
 
 
 def check_port(port: int) -> None:

@@ -58,6 +58,14 @@ class Rest:
         run: str = self._ask("POST", f"/api/v2/dags/{quote(dag)}/dagRuns", {"logical_date": None})["dag_run_id"]
         return run
 
+    def give_up(self, dag: str) -> int:
+        """Marks the runs of a DAG that have not ended as failed; returns how many there were."""
+        path = f"/api/v2/dags/{quote(dag)}/dagRuns"
+        left = self._ask("GET", f"{path}?state=running&state=queued")["dag_runs"]
+        for run in left:
+            self._ask("PATCH", self._run(dag, run["dag_run_id"]), {"state": "failed"})
+        return len(left)
+
     def run_state(self, dag: str, run: str) -> str:
         state: str = self._ask("GET", self._run(dag, run))["state"]
         return state

@@ -12,7 +12,7 @@ from types import TracebackType
 import psutil
 
 from data.errors import UserError
-from pipeline.local_airflow.environment import Place
+from pipeline.local_airflow.environment import MARK, Place
 
 # Alerts of late runs go by the executor: no triggerer is needed. Logs are read from the folder: none are served.
 COMMANDS = {
@@ -20,7 +20,7 @@ COMMANDS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
 }
-PATIENCE = 15.0
+PATIENCE = (4.0, 10.0)
 LAST_LINES = 15
 
 
@@ -60,31 +60,38 @@ class Services:
     def stop(self) -> None:
         """SIGTERM to the services and to what they have started; after a while SIGKILL to what is left of it all."""
         with signals_held():
-            all_of_them = self._descendants()  # tasks among them: the scheduler would wait for their ends
-            for process in self._processes.values():
-                process.terminate()
-            for started in all_of_them:
+            found = self._found()
+            for process in found:  # tasks among them, for whose ends the scheduler would wait
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    started.terminate()
-            end = time.monotonic() + PATIENCE
-            psutil.wait_procs(all_of_them, timeout=PATIENCE)
-            for process in self._processes.values():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, end - time.monotonic()))
-            for left in {*all_of_them, *self._descendants()}:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    left.kill()
-            for process in self._processes.values():
+                    process.terminate()
+            for patience in PATIENCE:  # a second SIGTERM ends an api-server that lingers after its end
+                for service in self._processes.values():
+                    service.terminate()
+                psutil.wait_procs([*found, *self._services()], timeout=patience)
+            for service in self._processes.values():
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                    os.killpg(service.pid, signal.SIGKILL)
+            for process in {*found, *self._found()}:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(found, timeout=PATIENCE[0])
+            for service in self._processes.values():
+                service.wait()
 
-    def _descendants(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = []
-        for process in self._processes.values():
+    def _services(self) -> list[psutil.Process]:
+        return [psutil.Process(service.pid) for service in self._processes.values() if service.poll() is None]
+
+    def _found(self) -> list[psutil.Process]:
+        """What the services have started: their descendants, and what has taken leave of them but has the mark.
+
+        The mark alone would not do: Airflow's processes write their titles over their environment.
+        """
+        services = self._services()
+        found = {process for process in psutil.process_iter() if has_mark(process, self._place.mark)}
+        for service in services:
             with contextlib.suppress(psutil.NoSuchProcess):
-                found += psutil.Process(process.pid).children(recursive=True)
-        return found
+                found.update(service.children(recursive=True))
+        return list(found - set(services))
 
     def _start(self, name: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
         with open(self.log(name), "ab") as log:
@@ -97,6 +104,12 @@ class Services:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def has_mark(process: psutil.Process, mark: str) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return bool(process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def airflow(place: Place, *arguments: str) -> str:

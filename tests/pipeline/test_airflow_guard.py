@@ -12,15 +12,16 @@ import pytest
 
 from pipeline.dag_description import DAG_FILE
 
-# A command with a child; both note that they were told to end, and the child, if stubborn, doesn't heed it.
+# A command that says when it is told to end, with a child that doesn't heed it.
 FAMILY = """
 import signal, subprocess, sys, time
 def told(*_):
     print("told", flush=True)
     sys.exit(3)
 signal.signal(signal.SIGTERM, told)
-stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
-child = subprocess.Popen([sys.executable, "-c", stubborn])
+stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)
+child.stdout.readline()
 print(child.pid, flush=True)
 time.sleep(600)
 """
