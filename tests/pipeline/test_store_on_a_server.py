@@ -162,6 +162,18 @@ def test_two_artifact_roots_cannot_have_pipelines_of_one_name_in_one_database(
         claim(there)
 
 
+def test_an_artifact_root_with_the_artifacts_of_another_store_is_refused(
+    tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    run_small(tmp_path, "r1")  # in a file
+    here = config_on(postgresql, tmp_path, "moved")
+    here.metadata.prepare()
+    with pytest.raises(
+        UserError, match=r"knows nothing of the pipeline 'small', but .* has artifacts, of another store"
+    ):
+        claim(here)
+
+
 def test_before_the_first_run_there_is_no_store_and_reading_makes_none(postgresql: PostgreSQL) -> None:
     address = postgresql.address("nobody_was_here")
     assert not address.exists()
