@@ -12,6 +12,7 @@ import ml_metadata as mlmd
 from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 
+from pipeline.backslashes import from_store, to_store
 from pipeline.database_server import DatabaseServer
 from pipeline.server_faults import (
     Away,
@@ -106,8 +107,11 @@ class ServerStore(mlmd.MetadataStore):
 
     def _pywrap_cc_call(self, method: Callable[..., Any], request: Any, response: Any) -> None:
         """Every call goes through here."""
+        postgresql = self._server.settings.kind == "postgresql"
         with types_locked(self._server) if method.__name__ in REGISTERING else nullcontext():
-            self._call_again(method, request, response)
+            self._call_again(method, to_store(request) if postgresql else request, response)
+        if postgresql:
+            from_store(response)
 
     def _call_again(self, method: Callable[..., Any], request: Any, response: Any) -> None:
         try:
