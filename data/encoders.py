@@ -8,12 +8,12 @@ import importlib.metadata
 import importlib.util
 import os
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from data import child
 from data.encoder_source import EncoderSource, read_source
 from data.errors import UserError
 
@@ -129,7 +129,7 @@ def _begin_export(source: Path, name: str) -> PendingEncoder:
     # A file, not a pipe: nobody reads while the exporter runs, and a full pipe would stop it.
     log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the pending encoder
     process = subprocess.Popen(
-        [sys.executable, "-m", "data.encoder_export", str(source), str(target)],
+        child.command("data.encoder_export", str(source), str(target)),
         cwd=Path(__file__).resolve().parents[1],
         stdin=subprocess.DEVNULL,
         stdout=log,

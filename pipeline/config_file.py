@@ -97,6 +97,7 @@ _PATH_KEYS = (
     ("data", "path"),
     ("data", "eval_path"),
     ("data", "schema_file"),
+    ("new_data", "folder"),
     ("preprocessing", "vocab_file"),
     ("push", "folder"),
     ("orchestration", "artifact_root"),

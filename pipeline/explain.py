@@ -7,8 +7,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from pipeline.explain_tables import Report, gates_table, margin_of, worst_slices
+from pipeline.explain_tables import CHANGES, Report, gates_table, margin_of, worst_slices
+from pipeline.new_spans import spans_in_words
+from pipeline.notes import notes
 from pipeline.records import RunRecord
+from pipeline.resume import UNFINISHED
 
 SHOWN_MISSED = 3
 HEADLINES = {
@@ -17,6 +20,8 @@ HEADLINES = {
     "rejected": "not pushed",
     "failed": "failed, nothing was pushed",
     "interrupted": "interrupted, nothing was pushed",
+    "terminated": "terminated, nothing was pushed",
+    "partial": "a part alone, nothing was pushed",
     "running": "still running",
     "eda": "the data alone, nothing was trained",
 }
@@ -35,7 +40,9 @@ def explanation(
     verdict = report.get("verdict") or {}
     headline = HEADLINES.get(record.status, record.status).format(version=record.pushed_version)
     parts: list[RenderableType] = [f"[bold]run {record.id} of {escape(record.config)}: {headline}[/]"]
-    parts += _lines("", [*_reasons(record, report), *(f"warning: {line}" for line in verdict.get("warnings") or [])])
+    parts += _lines(
+        "", [*notes(record), *_reasons(record, report), *(f"warning: {line}" for line in verdict.get("warnings") or [])]
+    )
     parts += gates_table(report)
     parts += worst_slices(report)
     parts += _lines("behaviour tests", _behaviour(report))
@@ -53,11 +60,13 @@ def _lines(title: str, lines: Iterable[str]) -> list[str]:
 
 def _reasons(record: RunRecord, report: Report) -> list[str]:
     """What decided the run's end."""
-    if record.status in ("failed", "interrupted", "running"):
+    if record.status in (*UNFINISHED, "running"):
         return _unfinished(record)
     gates = (report.get("verdict") or {}).get("gates") or []
     missed = [gate for gate in gates if not gate.get("passed", True)]
     failures = (report.get("verdict") or {}).get("failures") or []
+    if record.status == "partial":
+        return failures
     if record.status == "rejected" or failures:
         all_of = f"{len(missed)} of {len(gates)} gates missed" if missed else "every gate passed" if gates else ""
         return [*([all_of] if all_of else []), *failures]
@@ -68,7 +77,7 @@ def _unfinished(record: RunRecord) -> list[str]:
     at = [c["id"] for c in record.components if c["state"] in ("failed", "interrupted", "running")]
     done = [c["id"] for c in record.components if c["state"] in ("done", "cached")]
     where = f"in {at[-1]}" if at else f"after {done[-1]}" if done else "before the first component"
-    word = {"failed": "stopped", "interrupted": "interrupted", "running": "at work"}[record.status]
+    word = {"failed": "stopped", "running": "at work"}.get(record.status, record.status)
     return [f"{word} {where}" + (f", after {record.seconds:.0f} s" if record.seconds else ""), *_split(record.error)]
 
 
@@ -94,7 +103,7 @@ def _behaviour(report: Report) -> list[str]:
 
 def _data(report: Report) -> list[str]:
     data = report.get("data") or {}
-    lines = list(data.get("anomalies") or [])
+    lines = [*spans_in_words(data.get("spans") or []), *(data.get("anomalies") or [])]
     for drift in data.get("drift") or []:
         if drift.get("exceeded"):
             lines.append(
@@ -121,12 +130,15 @@ def _canary(report: Report) -> list[str]:
 
 
 def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[str]:
-    if record.status in ("failed", "interrupted"):
+    if record.status in UNFINISHED:
         log = [f"the whole story is in {record.log}"] if record.log else []
         stopped = next((c["id"] for c in record.components if c["state"] == "failed"), "")
         if stopped == "DataGate":
             return [*log, "what is wrong with the data, or was meant to change, and how to let it pass, is said above"]
-        return [*log, "the same command goes on where this one stopped: what is done is not done again"]
+        return [
+            *log,
+            "the same command goes on where this one stopped, with --resume as this run: what is done is kept",
+        ]
     if record.status != "rejected":
         return []
     gates = (report.get("verdict") or {}).get("gates") or []
@@ -136,14 +148,17 @@ def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[
         steps.append("the limits of the behaviour tests are in their file, max_failure_rate")
     if ((report.get("serving") or {}).get("canary") or {}).get("failures") and record.blessed:
         return [*steps, "what a server may take is under canary: in the configuration; the next run tries it again"]
+    if record.spans and not in_production:
+        steps.append("its new files are tried again together with the next one; the folder of new data stays as it is")
     if in_production:
         return [*steps, "the model is in production all the same; to take it out: tfx-bert rollback"]
     return [*steps, f'to push this model all the same: tfx-bert promote {record.id} --reason "..."']
 
 
 def _threshold_step(gate: dict[str, Any]) -> str:
-    lower_bound = "min" if gate.get("slice") in (None, "overall") else "slice_min"
-    key = f"evaluation.{'max_drop' if gate.get('kind') == 'max_drop' else lower_bound}.{gate['metric']}"
+    kind, overall = gate.get("kind"), gate.get("slice") in (None, "overall")
+    section = "new_data" if kind in CHANGES and not overall else "evaluation"
+    key = f"{section}.{kind if kind in CHANGES else 'min' if overall else 'slice_min'}.{gate['metric']}"
     margin = margin_of(gate)
     needed = ""
     if margin is not None:
@@ -152,7 +167,7 @@ def _threshold_step(gate: dict[str, Any]) -> str:
         # Rounded to the side on which the model passes.
         limit = (math.floor if lower else math.ceil)(round(limit * 1e4, 6)) / 1e4
         needed = f"; this model would pass with {'at most' if lower else 'at least'} {limit:.4f}"
-    return f"{key} is {abs(gate['bound']):g}{needed}"
+    return f"{key} is {gate['bound'] if kind == 'min_gain' else abs(gate['bound']):g}{needed}"
 
 
 def _figure(value: float | None) -> str:

@@ -10,10 +10,13 @@ from typing import Any
 
 import psutil
 
+from pipeline.lease import lease_of
 from pipeline.store_address import StoreAddress, address_from
 from pipeline.watch import ComponentReport
 
 FOLDER = "runs"
+# The engine of a run whose nodes a scheduler starts, one process each.
+SCHEDULED = "airflow"
 
 
 @dataclass
@@ -21,9 +24,14 @@ class RunRecord:
     """What happened in one run.
 
     status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), promoted
-      (pushed by hand: `promoted` says by whom and why), failed, interrupted, or eda (the data part alone).
+      (pushed by hand: `promoted` says by whom and why), failed, interrupted, terminated (by SIGTERM or SIGHUP),
+      partial (Pusher was not asked for), or eda (the data part alone).
     seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer was cached.
-    task: its spec. staged: where the rows of the source went.
+    began: when the process at work began, where the run was resumed. attempts: those before it, the first one first:
+      status, component (in which it ended) and seconds.
+    selection: of a partial run `starts`, `only` and `base`, the run that the rest is of. data_only: asked for by `eda`.
+    task: its spec. staged: where the rows of the source went. spans: the files that came after the first ones, each a
+      data.source.Span; none but in a run with new data.
     warnings: what TextValidator found that stops no run.
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
     production: metrics and slices of the model to beat on the same rows.
@@ -41,6 +49,10 @@ class RunRecord:
     started: float
     task: dict[str, Any] = field(default_factory=dict)
     pid: int = field(default_factory=os.getpid)
+    began: float | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    selection: dict[str, Any] = field(default_factory=dict)
+    data_only: bool = False
     status: str = "running"
     seconds: float = 0.0
     fit_seconds: float = 0.0
@@ -59,6 +71,7 @@ class RunRecord:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     production: dict[str, Any] = field(default_factory=dict)
     staged: dict[str, Any] = field(default_factory=dict)
+    spans: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     promoted: str | None = None
     pushed_version: str | None = None
@@ -93,10 +106,9 @@ class RecordKeeper:
         self.save()
 
     def save(self) -> None:
-        self.record.seconds = time.time() - self.record.started
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
-        partial.replace(self._path)
+        record = self.record
+        record.seconds = time.time() - (record.began or record.started) + sum(a["seconds"] for a in record.attempts)
+        _write(self._path, asdict(record))
 
 
 def keep_promotion(root: Path, run_id: str, version: str, path: str, told: str) -> None:
@@ -105,9 +117,12 @@ def keep_promotion(root: Path, run_id: str, version: str, path: str, told: str) 
     if file.is_file():
         values = json.loads(file.read_bytes())
         values |= {"status": "promoted", "pushed_version": version, "pushed_path": path, "promoted": told}
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        partial.replace(file)
+        _write(file, values)
+
+
+def keep_status(root: Path, record: RunRecord) -> None:
+    """Writes down what became of a run whose process can do so no more."""
+    _write(root / FOLDER / f"{record.id}.json", asdict(record))
 
 
 def new_run_id(root: Path, prefix: str = "") -> str:
@@ -120,25 +135,59 @@ def new_run_id(root: Path, prefix: str = "") -> str:
     return run_id
 
 
+def record_in(file: Path) -> RunRecord:
+    """The record as it was written; fields of a later version are left out."""
+    return RunRecord(**{name: value for name, value in json.loads(file.read_bytes()).items() if name in _FIELDS})
+
+
 def read_records(roots: Iterable[Path]) -> list[RunRecord]:
     """All records under these artifact roots, newest first; a run whose process is gone is `interrupted`."""
     records = []
     for root in roots:
-        for path in (root / FOLDER).glob("*.json"):
-            known = {name: value for name, value in json.loads(path.read_bytes()).items() if name in _FIELDS}
-            record = RunRecord(**known)
-            if record.status == "running" and not _alive(record):
-                record.status = "interrupted"
-                for component in record.components:
-                    if component["state"] == "running":
-                        component["state"] = "interrupted"
+        for record in _read_all(root):
+            if was_killed(record, root):
+                leave(record, "interrupted")
             records.append(record)
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
-def _alive(record: RunRecord) -> bool:
-    """Whether the process that wrote the record still runs; a later process may have been given its pid."""
+def killed_records(root: Path) -> list[RunRecord]:
+    """Those of runs whose processes were killed, and that nothing has been done about."""
+    return [record for record in _read_all(root) if was_killed(record, root)]
+
+
+def was_killed(record: RunRecord, root: Path) -> bool:
+    """Whether a run is said to be at work and its process is gone."""
+    return record.status == "running" and not _alive(record, root)
+
+
+def leave(record: RunRecord, status: str) -> None:
+    """Says of a run, and of the component that it was in, that its end is no result."""
+    record.status = status
+    for component in record.components:
+        if component["state"] == "running":
+            component["state"] = "interrupted"
+
+
+def _read_all(root: Path) -> list[RunRecord]:
+    return [record_in(path) for path in (root / FOLDER).glob("*.json")]
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _alive(record: RunRecord, root: Path) -> bool:
+    """Whether the process that wrote the record still runs; a later process may have been given its pid.
+
+    A scheduled run has a process for each task, and none in between: it lives as long as its lease.
+    """
+    if record.engine == SCHEDULED:
+        lease = lease_of(root)
+        return lease is not None and lease.run == record.id
     try:
-        return psutil.Process(record.pid).create_time() <= record.started + 1
+        return psutil.Process(record.pid).create_time() <= (record.began or record.started) + 1
     except psutil.Error:
         return False

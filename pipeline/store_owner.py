@@ -25,11 +25,11 @@ def claim(config: Config) -> None:
     ours = str(config.artifact_root.resolve())
     with StoreHandle(config.metadata) as handle:
         kind, name = constants.PIPELINE_CONTEXT_TYPE_NAME, config.name
-        if handle.store.get_context_by_type_and_name(kind, name) is None and any(_artifacts(config)):
+        if ours not in _roots(handle) and any(_artifacts(config)):
             raise UserError(
-                f"{config.metadata} knows nothing of the pipeline {name!r}, but {ours} has artifacts, of another store"
-                " then, whose folders would be written over: give it a new folder (orchestration.artifact_root), as"
-                " pipeline/docs/metadata.md says (From a file to a server)"
+                f"{config.metadata} knows nothing of the artifact root {ours}, which has artifacts, of another store"
+                f" then, whose folders would be written over: give {name!r} a new folder (orchestration.artifact_root),"
+                " as pipeline/docs/metadata.md says (From a file to a server)"
             )
         context = context_lib.register_context_if_not_exists(handle, kind, name)
         theirs = context.custom_properties[ROOT].string_value if ROOT in context.custom_properties else ours
@@ -41,6 +41,12 @@ def claim(config: Config) -> None:
         if ROOT not in context.custom_properties:
             context.custom_properties[ROOT].string_value = ours
             handle.store.put_contexts([context])
+
+
+def _roots(handle: StoreHandle) -> set[str]:
+    """The artifact roots of the pipelines in the store."""
+    contexts = handle.store.get_contexts_by_type(constants.PIPELINE_CONTEXT_TYPE_NAME)
+    return {each.custom_properties[ROOT].string_value for each in contexts if ROOT in each.custom_properties}
 
 
 def _artifacts(config: Config) -> Iterator[Path]:

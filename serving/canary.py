@@ -9,7 +9,6 @@ import base64
 import json
 import math
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -33,6 +32,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from data import child
 from modules.tasks.task import Task
 from serving.lite import FOLDER as INT8_FOLDER
 from serving.predictor import read_task
@@ -114,14 +114,7 @@ def _server(
         (base / "1").symlink_to(version_folder.absolute(), target_is_directory=True)
         flags = [f"--model_name={NAME}", f"--model_base_path={base}", "--port=auto", "--rest_api_port=auto"]
         flags.append(f"--rest_api_timeout_in_ms={1000 * ANSWER_SECONDS}")
-        command = [
-            sys.executable,
-            "-m",
-            "serving.server.main",
-            *flags,
-            f"--ready_file={ready}",
-            "--max_num_load_retries=0",
-        ]
+        command = child.command("serving.server.main", *flags, f"--ready_file={ready}", "--max_num_load_retries=0")
         started = time.monotonic()
         with open(log, "wb") as output:
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)

@@ -28,6 +28,12 @@ class OrchestrationConfig(Section):
     metadata: MetadataServer | None = Field(None, description="a PostgreSQL or MySQL server in place of the file")
     beam_args: tuple[str, ...] = Field(IN_MEMORY_BEAM, description="how Beam runs the data components")
     cache: bool = True
+    warm_minutes: float = Field(
+        10, ge=0, description="how long the process from which run-node forks stays without work; 0: there is none"
+    )
+    lease_minutes: float = Field(
+        120, ge=1, description="how long a scheduled run keeps the artifact root to itself between two of its tasks"
+    )
 
     @model_validator(mode="after")
     def _one_store(self) -> "OrchestrationConfig":

@@ -157,7 +157,9 @@ def test_two_artifact_roots_cannot_have_pipelines_of_one_name_in_one_database(
     here, there = (config_on(postgresql, tmp_path / name, "claims") for name in ("here", "there"))
     here.metadata.prepare()
     claim(here)
+    (here.artifact_root / "artifacts" / "Trainer" / "model" / "1").mkdir(parents=True)
     claim(here)
+    claim(here.model_copy(update={"name": "second"}))  # in the same artifact root
     with pytest.raises(UserError, match=r"'small' is that of the artifact root .*/here, this one is .*/there"):
         claim(there)
 
