@@ -23,6 +23,8 @@ _AWAY = re.compile(
     r"|server closed the connection|gone away|Lost connection|Can't connect"
     r"|PostgreSQL metadata source error: *$"  # a connection that it knows to be lost
 )
+# The tables are made one by one, and a second client comes in between.
+_MAKING = re.compile(r"concurrent|already exists|duplicate key|being accessed by other users")
 _VERSION = re.compile(r"MLMD database version (\d+) is (greater|older) than library version (\d+)")
 # As MLMD's log has it: a letter and the date, the time, the thread, the place.
 _LOGGED = re.compile(r"^(?:[IWEF]\d{4} .*?\] |WARNING: Logging before InitGoogle)")
@@ -41,6 +43,11 @@ class Away(UserError):
 def is_away(reason: str) -> bool:
     """Whether MLMD's words tell of a lost connection."""
     return bool(_AWAY.search(reason))
+
+
+def is_being_made(reason: str) -> bool:
+    """Whether MLMD's words tell of another client that makes the same database or tables now."""
+    return bool(_MAKING.search(reason))
 
 
 def of_version(place: object, reason: str) -> UserError | None:

@@ -12,16 +12,27 @@ import ml_metadata as mlmd
 from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 
+from pipeline.backslashes import from_store, to_store
 from pipeline.database_server import DatabaseServer
-from pipeline.server_faults import Away, Missing, away, fault, is_away, of_version, unknown, what_mlmd_says
+from pipeline.server_faults import (
+    Away,
+    Missing,
+    away,
+    fault,
+    is_away,
+    is_being_made,
+    of_version,
+    unknown,
+    what_mlmd_says,
+)
 from pipeline.store_address import StoreAddress
 from pipeline.type_lock import types_locked
 
 REACH_SECONDS = 10
 # Between two attempts to reach a server that is away: twice as long each time.
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-# How often a store is opened where others make its tables at the same moment.
-RACES = 5
+# How long a store is opened again and again for a reason unknown, which may pass, and while others make its tables.
+UNKNOWN_SECONDS, MAKING_SECONDS = 2, 60
 # A password as short as this is in every other word.
 LEAST_SECRET = 3
 
@@ -73,7 +84,8 @@ class ServerStore(mlmd.MetadataStore):
     def __init__(self, server: DatabaseServer, config: metadata_store_pb2.ConnectionConfig):
         self._server = server
         _reach(server)
-        for race in range(RACES):
+        began = time.monotonic()
+        while True:
             with what_mlmd_says() as said, _discreet_log():
                 reason = self._open(config)
             if reason is None:
@@ -81,9 +93,10 @@ class ServerStore(mlmd.MetadataStore):
                 return
             words = _without(server.password(), said.text + reason)
             found = fault(server, words)
-            if found is not None or race == RACES - 1:
+            seconds = MAKING_SECONDS if is_being_made(words) else UNKNOWN_SECONDS
+            if found is not None or time.monotonic() - began > seconds:
                 raise found or unknown(server, words)
-            time.sleep(random.random() * (race + 1) / 4)
+            time.sleep(random.random())
 
     def _open(self, config: metadata_store_pb2.ConnectionConfig) -> str | None:
         try:
@@ -94,8 +107,11 @@ class ServerStore(mlmd.MetadataStore):
 
     def _pywrap_cc_call(self, method: Callable[..., Any], request: Any, response: Any) -> None:
         """Every call goes through here."""
+        postgresql = self._server.settings.kind == "postgresql"
         with types_locked(self._server) if method.__name__ in REGISTERING else nullcontext():
-            self._call_again(method, request, response)
+            self._call_again(method, to_store(request) if postgresql else request, response)
+        if postgresql:
+            from_store(response)
 
     def _call_again(self, method: Callable[..., Any], request: Any, response: Any) -> None:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from database_servers import PASSWORD, PASSWORD_ENV, PostgreSQL, installed
+from database_servers import PASSWORD, PASSWORD_ENV, MariaDB, PostgreSQL, installed, mariadbd
 from tiny_encoder import export_tiny_encoder
 
 SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "questions.csv"
@@ -42,3 +42,14 @@ def postgresql(running_postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) 
     """The server, with its password in the environment variable that its settings name."""
     monkeypatch.setenv(PASSWORD_ENV, PASSWORD)
     return running_postgresql
+
+
+@pytest.fixture(scope="session")
+def running_mariadb() -> Iterator[MariaDB]:
+    """The same of MariaDB, where the machine has it."""
+    program = mariadbd()
+    if program is None:
+        pytest.skip("no MariaDB server on this machine: apt-get install mariadb-server")
+    server = MariaDB(program)
+    yield server
+    server.remove()

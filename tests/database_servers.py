@@ -6,9 +6,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pymysql
 
 from pipeline.database_server import DatabaseServer
 from pipeline.settings.metadata import MetadataServer
@@ -85,6 +89,72 @@ class PostgreSQL:
             text = out.read()
         assert done.returncode == 0, f"{program}: {text}"
         return text
+
+
+class MariaDB:
+    """A server with the same user and password, of the programs that the machine has."""
+
+    def __init__(self, program: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tfx-bert-mariadb-"))
+        self.port = free_port()
+        self._as: Mapping[str, Any] = NOBODY if os.getuid() == 0 else {}
+        if self._as:
+            shutil.chown(self.folder, "nobody", "nogroup")
+        share = Path(program).resolve().parents[1] / "share" / "mysql"
+        data, messages = self.folder / "data", [f"--lc-messages-dir={share}", f"--character-sets-dir={share}/charsets"]
+        self._command = [program, "--no-defaults", f"--datadir={data}", *messages]
+        data.mkdir(mode=0o777)
+        data.chmod(0o777)
+        tables = [share / f"mysql_{name}.sql" for name in ("system_tables", "performance_tables", "system_tables_data")]
+        user = f"create user {USER}@'127.0.0.1' identified by {_sql_text(PASSWORD)}"
+        start = ["create database mysql;", "use mysql;", *(file.read_text(encoding="utf-8") for file in tables)]
+        rights = ["flush privileges;", f"{user};", f"grant all on *.* to {USER}@'127.0.0.1';"]
+        subprocess.run(
+            [*self._command, "--bootstrap"], input="\n".join([*start, *rights]), text=True, check=True, **self._as
+        )
+        listening = ["--bind-address=127.0.0.1", f"--port={self.port}", f"--socket={self.folder / 'socket'}"]
+        with open(self.folder / "log", "wb") as log:
+            self._process = subprocess.Popen([*self._command, *listening], stdout=log, stderr=log, **self._as)
+        self._wait()
+
+    def remove(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.folder)
+
+    def sql(self, statement: str, database: str) -> list[list[str]]:
+        """Rows of what a statement yields, by PyMySQL."""
+        with (
+            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=database) as open_,
+            open_.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            return [[str(cell) for cell in row] for row in cursor.fetchall()]
+
+    def settings(self, database: str, **more: Any) -> dict[str, Any]:
+        """`orchestration.metadata` of a database on it."""
+        given = {"kind": "mysql", "port": self.port, "user": USER, "database": database}
+        return {**given, "password_env": PASSWORD_ENV, **more}
+
+    def address(self, database: str, **more: Any) -> DatabaseServer:
+        return DatabaseServer(MetadataServer.model_validate(self.settings(database, **more)))
+
+    def _wait(self) -> None:
+        while True:
+            assert self._process.poll() is None, (self.folder / "log").read_text(encoding="utf-8")
+            with suppress(pymysql.Error):
+                self.sql("select 1", "mysql")
+                return
+            time.sleep(0.1)
+
+
+def mariadbd() -> str | None:
+    """MariaDB's server, where the machine has it."""
+    return shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def installed() -> Path | None:

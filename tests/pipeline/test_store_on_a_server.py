@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from database_servers import PASSWORD, PASSWORD_ENV, SECRET, PostgreSQL
+from database_servers import PASSWORD, PASSWORD_ENV, SECRET, MariaDB, PostgreSQL
 from ml_metadata.proto import metadata_store_pb2
 from model_store import ModelStore
 from small_pipeline import run_small, settings_of
@@ -33,72 +34,67 @@ PROJECT = Path(__file__).parents[2]
 RUNNING, COMPLETE, FAILED, CACHED = 2, 3, 4, 5  # of metadata_store.proto
 
 
-@pytest.fixture(scope="module")
-def crowd(running_postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
-    """What tests/store_clients.py tells, of the database `crowd`."""
+@dataclass(frozen=True)
+class Crowd:
+    """What tests/store_clients.py tells of its parts, and the server with the database `crowd` that it left."""
+
+    codes: dict[str, list[int]]
+    server: PostgreSQL | MariaDB
+
+    def sql(self, statement: str) -> list[list[str]]:
+        return sorted(self.server.sql(statement, "crowd"))
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    server = request.getfixturevalue(f"running_{request.param}")
     folder = tmp_path_factory.mktemp("crowd")
     paths = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests")))
-    settings = json.dumps(running_postgresql.settings("crowd"))
+    script = str(PROJECT / "tests" / "store_clients.py")
     done = subprocess.run(
-        [
-            sys.executable,
-            str(PROJECT / "tests" / "store_clients.py"),
-            settings,
-            folder,
-        ],
+        [sys.executable, script, json.dumps(server.settings("crowd")), folder],
         env={**os.environ, "PYTHONPATH": paths, PASSWORD_ENV: PASSWORD},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    codes = json.loads(done.stdout.splitlines()[-1])
-    assert {code for part in ("prepare", "r1", "r2", "r3") for code in codes[part]} == {0}, done.stderr[-3000:]
-    return codes
+    return Crowd(json.loads(done.stdout.splitlines()[-1]), server)
 
 
-def test_nodes_of_two_runs_at_once_lose_nothing_and_double_nothing(
-    crowd: dict[str, list[int]], postgresql: PostgreSQL
-) -> None:
-    def ask(statement: str) -> list[list[str]]:
-        return postgresql.sql(statement, "crowd")
-
+def test_nodes_of_two_runs_at_once_lose_nothing_and_double_nothing(crowd: Crowd) -> None:
     nodes = len(PIPELINES) * NODES
-    first = ask(
-        "select n.name, e.last_known_state, count(*) from execution e"
-        " join association a on a.execution_id = e.id join context r on r.id = a.context_id and r.name like '%.r1'"
-        " join association b on b.execution_id = e.id join context n on n.id = b.context_id"
-        " join type t on t.id = n.type_id and t.name = 'node' group by 1, 2"
+    assert crowd.codes["prepare"] == [0] * 4
+    assert crowd.codes["r1"] == crowd.codes["r2"] == [0] * nodes
+    first = crowd.sql(
+        "select n.name, e.last_known_state, count(*) from Execution e"
+        " join Association a on a.execution_id = e.id join Context r on r.id = a.context_id and r.name like '%.r1'"
+        " join Association b on b.execution_id = e.id join Context n on n.id = b.context_id"
+        " join Type t on t.id = n.type_id and t.name = 'node' group by 1, 2"
     )
-    assert sorted(first) == sorted([f"{p}.Make{n}", str(COMPLETE), "1"] for p in PIPELINES for n in range(NODES))
-    assert ask("select count(*), count(distinct uri) from artifact") == [[str(nodes), str(nodes)]]
-    # Each artifact was made once, and is that of its own pipeline alone.
-    assert ask(
-        "select c.name, count(distinct a.artifact_id) from attribution a join context c on c.id = a.context_id"
-        " join type t on t.id = c.type_id and t.name = 'pipeline' group by 1 order by 1"
+    assert first == [[f"{name}.Make{number}", str(COMPLETE), "1"] for name in PIPELINES for number in range(NODES)]
+    assert crowd.sql("select count(*), count(distinct uri) from Artifact") == [[str(nodes), str(nodes)]]
+    # Each artifact is that of its own pipeline alone.
+    assert crowd.sql(
+        "select c.name, count(distinct a.artifact_id) from Attribution a join Context c on c.id = a.context_id"
+        " join Type t on t.id = c.type_id and t.name = 'pipeline' group by 1"
     ) == [[name, str(NODES)] for name in PIPELINES]
-    assert ask("select name, count(*) from type group by name, type_kind having count(*) > 1") == []
-    assert (
-        ask("select c.name from context c join type t on t.id = c.type_id group by t.name, c.name having count(*) > 1")
-        == []
-    )
+    assert crowd.sql("select name from Type group by name, type_kind having count(*) > 1") == []
+    same = "join Type t on t.id = c.type_id group by t.name, c.name having count(*) > 1"
+    assert crowd.sql(f"select c.name from Context c {same}") == []
 
 
-def test_what_one_run_has_made_another_takes_from_the_cache(
-    crowd: dict[str, list[int]], postgresql: PostgreSQL
-) -> None:
-    states = postgresql.sql(
-        "select e.last_known_state, count(*) from execution e join association a on a.execution_id = e.id"
-        " join context r on r.id = a.context_id and r.name like '%.r2' group by 1",
-        "crowd",
+def test_what_one_run_has_made_another_takes_from_the_cache(crowd: Crowd) -> None:
+    states = crowd.sql(
+        "select e.last_known_state, count(*) from Execution e join Association a on a.execution_id = e.id"
+        " join Context r on r.id = a.context_id and r.name like '%.r2' group by 1"
     )
     assert states == [[str(CACHED), str(len(PIPELINES) * NODES)]]
 
 
-def test_a_client_that_is_killed_leaves_no_lock_behind(crowd: dict[str, list[int]], postgresql: PostgreSQL) -> None:
-    assert crowd["killed"] == [-9]
-    assert postgresql.sql("select count(*) from context where name = 'one.r3'", "crowd") == [["1"]]
-    assert postgresql.sql("select count(*) from pg_stat_activity where state like 'idle in transaction%'") == [["0"]]
+def test_a_client_that_is_killed_leaves_the_store_to_the_others(crowd: Crowd) -> None:
+    assert (crowd.codes["killed"], crowd.codes["r3"]) == ([-9], [0])
+    assert crowd.sql("select count(*) from Context where name = 'one.r3'") == [["1"]]
 
 
 def test_the_pipelines_of_one_database_know_nothing_of_each_other(tmp_path: Path, postgresql: PostgreSQL) -> None:
@@ -161,9 +157,23 @@ def test_two_artifact_roots_cannot_have_pipelines_of_one_name_in_one_database(
     here, there = (config_on(postgresql, tmp_path / name, "claims") for name in ("here", "there"))
     here.metadata.prepare()
     claim(here)
+    (here.artifact_root / "artifacts" / "Trainer" / "model" / "1").mkdir(parents=True)
     claim(here)
+    claim(here.model_copy(update={"name": "second"}))  # in the same artifact root
     with pytest.raises(UserError, match=r"'small' is that of the artifact root .*/here, this one is .*/there"):
         claim(there)
+
+
+def test_an_artifact_root_with_the_artifacts_of_another_store_is_refused(
+    tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    run_small(tmp_path, "r1")  # in a file
+    here = config_on(postgresql, tmp_path, "moved")
+    here.metadata.prepare()
+    with pytest.raises(
+        UserError, match=r"knows nothing of the pipeline 'small', but .* has artifacts, of another store"
+    ):
+        claim(here)
 
 
 def test_before_the_first_run_there_is_no_store_and_reading_makes_none(postgresql: PostgreSQL) -> None:
@@ -238,6 +248,14 @@ def test_the_password_is_in_nothing_that_could_be_written(
     for told in (str(address), repr(address), str(address.connection(secrets=False)), str(store._config)):
         assert secret not in told
     assert secret not in caplog.text + capfd.readouterr().err
+
+
+def test_whoever_opens_a_store_does_it_by_way_of_connect() -> None:
+    """Else its connection is not renewed, its errors are MLMD's, and its types are registered twice."""
+    files = {path: path.read_text(encoding="utf-8") for path in (PROJECT / "pipeline").rglob("*.py")}
+    own = ("store_connection.py", "store_handle.py")
+    opening = [path.name for path, text in files.items() if "MetadataStore(" in text or "metadata.Metadata(" in text]
+    assert sorted(set(opening) - set(own)) == []
 
 
 def test_a_command_says_what_is_wrong_and_nothing_else(postgresql: PostgreSQL, tmp_path: Path) -> None:
