@@ -62,7 +62,7 @@ def find_spans(config: Config) -> Spans:
     if config.new_data.folder is None:
         raise DataError("new_data.folder is not set: name the folder that new labelled files are put into")
     found = look_into(config.new_data.folder, config.new_data.settle_seconds)
-    records = [record for record in read_records([config.artifact_root]) if record.config == config.name]
+    records = _records(config)
     production = _in_production(config, records)
     learned = production.learned if production else {}
     new = [file for file in found.ready if file.sha256 not in learned]
@@ -82,6 +82,24 @@ def find_spans(config: Config) -> Spans:
     notes += [f"{name} was learned, and is no longer there: none of its rows is trained on again" for name in gone]
     notes += [f"{file.path.name} was tried in run {tried[file.sha256]}" for file in new if file.sha256 in tried]
     return Spans(new, [file for file in found.ready if file.sha256 in learned], notes)
+
+
+def forgotten(config: Config) -> list[str]:
+    """That a run of the first rows alone makes a model that has not learned what the one in production has."""
+    if config.new_data.folder is None:
+        return []
+    production = _in_production(config, _records(config))
+    learned = list(production.learned.values()) if production else []
+    if not learned or production is None:
+        return []
+    return [
+        f"note: version {production.version}, in production, has learned {_listed(learned)}, and this run reads none of"
+        " it; with --new-data, training goes on from there"
+    ]
+
+
+def _records(config: Config) -> list[RunRecord]:
+    return [record for record in read_records([config.artifact_root]) if record.config == config.name]
 
 
 def _in_production(config: Config, records: Sequence[RunRecord]) -> _Production | None:
