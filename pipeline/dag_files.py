@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.config_file import built_in_names
 from pipeline.dag_description import DAG_FILE, DagTask, description, node_tasks, own_command, write_description
 from pipeline.new_data import for_new_data
+from pipeline.new_spans import folder_of
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.run import checked_data
 from pipeline.tracking import check_tracker
@@ -39,9 +40,11 @@ def write_dag_files(
       new_data: the DAG of runs with new data, which has another name and schedule.
 
     Raises:
-      UserError: the data, the encoder or a setting cannot be used.
+      UserError: the data, the encoder or a setting cannot be used; or, with `new_data`, no folder is set.
     """
     check_tracker(config.tracking)
+    if new_data:
+        folder_of(config)
     folder = (folder or config.artifact_root / FOLDER).expanduser().absolute()
     with ExitStack() as stack:
         console = new_console(file=stack.enter_context(own_stdout()))

@@ -65,7 +65,7 @@ def _asked(gate: dict[str, Any]) -> str:
         return f"at least {gate['bound']:.4f}"
     production = gate.get("production")
     against = "" if production is None else f", which has {production:.4f}"
-    if gate.get("kind") == "min_gain":
+    if gate.get("kind") == "min_gain" and gate["bound"] >= 0:
         return f"at least {gate['bound']:.4f} more than in production{against}"
     return f"at most {abs(gate['bound']):.4f} less than in production{against}"
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from data.source import NEW, OLD, SPAN, Staged
-from data.span_staging import Batch, TooFewNewRows, stage_spans
+from data.span_batch import Batch
+from data.span_checks import TooFewNewRows
+from data.span_staging import stage_spans
 from modules.tasks.task import Task
 from pipeline.config import Config
 from pipeline.new_spans import NothingNew, Spans, find_spans

@@ -59,17 +59,16 @@ def find_spans(config: Config) -> Spans:
       DataError: no folder is named, it cannot be read, or a file has changed after it was learned.
       UserError: nothing is in production, so that there is nothing to go on from.
     """
-    if config.new_data.folder is None:
-        raise DataError("new_data.folder is not set: name the folder that new labelled files are put into")
-    found = look_into(config.new_data.folder, config.new_data.settle_seconds)
-    records = [record for record in read_records([config.artifact_root]) if record.config == config.name]
+    folder = folder_of(config)
+    found = look_into(folder, config.new_data.settle_seconds)
+    records = _records(config)
     production = _in_production(config, records)
     learned = production.learned if production else {}
     new = [file for file in found.ready if file.sha256 not in learned]
     _check_unchanged(learned, found, production)
     tried = _tried(records, production)
     if all(file.sha256 in tried for file in new):
-        raise NothingNew(_nothing_new(config.new_data.folder, found, production, learned, tried))
+        raise NothingNew(_nothing_new(folder, found, production, learned, tried))
     if production is None:
         raise UserError(
             f"{config.name} has nothing in production yet, which training could go on from and new data be held "
@@ -82,6 +81,31 @@ def find_spans(config: Config) -> Spans:
     notes += [f"{name} was learned, and is no longer there: none of its rows is trained on again" for name in gone]
     notes += [f"{file.path.name} was tried in run {tried[file.sha256]}" for file in new if file.sha256 in tried]
     return Spans(new, [file for file in found.ready if file.sha256 in learned], notes)
+
+
+def folder_of(config: Config) -> str:
+    """Raises a DataError where no folder is named."""
+    if config.new_data.folder is None:
+        raise DataError("new_data.folder is not set: name the folder that new labelled files are put into")
+    return config.new_data.folder
+
+
+def forgotten(config: Config) -> list[str]:
+    """That a run of the first rows alone makes a model that has not learned what the one in production has."""
+    if config.new_data.folder is None:
+        return []
+    production = _in_production(config, _records(config))
+    learned = list(production.learned.values()) if production else []
+    if not learned or production is None:
+        return []
+    return [
+        f"note: version {production.version}, in production, has learned {_listed(learned)}, and this run reads none of"
+        " it; with --new-data, training goes on from there"
+    ]
+
+
+def _records(config: Config) -> list[RunRecord]:
+    return [record for record in read_records([config.artifact_root]) if record.config == config.name]
 
 
 def _in_production(config: Config, records: Sequence[RunRecord]) -> _Production | None:

@@ -24,7 +24,7 @@ from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.lock import only_run_in
 from pipeline.new_data import for_new_data, stage_new_data
-from pipeline.new_spans import find_spans, spans_in_words
+from pipeline.new_spans import find_spans, forgotten, spans_in_words
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, leave, new_run_id
@@ -109,6 +109,8 @@ def run(
             config, staged = checked_new_data(config, console)
         else:
             staged = checked_data(config, console)
+            for line in () if data_only else forgotten(config):
+                console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
         encoder = begin(config.encoder.handle)
         if not new_data:
             holds = stack.enter_context(only_run_in(config.artifact_root))

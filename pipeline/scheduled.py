@@ -15,7 +15,7 @@ from data.staging import Staged, read_staged
 from pipeline.config import Config
 from pipeline.dag_description import PREPARE, VERDICT, put_file
 from pipeline.lease import release, task_of
-from pipeline.new_spans import NothingNew, find_spans
+from pipeline.new_spans import NothingNew, find_spans, forgotten
 from pipeline.quiet import console_and_log
 from pipeline.records import SCHEDULED, RecordKeeper, RunRecord
 from pipeline.run import COMPONENTS, RunFailed, checked_data, checked_new_data, load_tfx, new_record
@@ -68,6 +68,8 @@ def prepare(config: Config, run_id: str, *, verbose: bool = False, new_data: boo
                 config, staged = checked_new_data(config, console)
             else:
                 staged = checked_data(config, console)
+                for line in forgotten(config):
+                    console.print(escape(line), soft_wrap=True)
             _compile(config, staged, run_id)
             record = new_record(run_id, config, SCHEDULED, staged, time.time())
             record.log = str(log.parent)

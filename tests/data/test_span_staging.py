@@ -12,8 +12,10 @@ from data_sources import labelled_source
 from data.errors import DataError
 from data.labelled_rows import LabelledRows
 from data.source import NEW, OLD, Source, Staged
+from data.span_batch import Batch
+from data.span_checks import TooFewNewRows
 from data.span_files import SpanFile, look_into
-from data.span_staging import Batch, TooFewNewRows, stage_spans
+from data.span_staging import stage_spans
 from data.staging import read_staged, stage
 from data.tagged_rows import TaggedRows
 
@@ -127,6 +129,15 @@ def test_each_batch_draws_other_old_rows_and_a_rerun_the_same_without_writing_th
     second = place.stage()
     assert second.folder != first.folder
     assert texts(first, "train") - texts(second, "train")
+
+
+def test_what_was_damaged_is_written_anew(place: Place) -> None:
+    first = place.stage()
+    file = first.folder / "train" / "rows.csv"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40])
+    assert place.stage() == first
+    assert file.read_bytes() == whole
 
 
 def test_what_a_run_without_new_data_stages_stays_as_it_was(place: Place) -> None:

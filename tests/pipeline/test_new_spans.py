@@ -9,7 +9,7 @@ from model_store import PIPELINE, ModelStore
 from data.errors import DataError, UserError
 from data.span_files import look_into
 from pipeline.config import Config, config_class
-from pipeline.new_spans import NothingNew, Spans, find_spans, spans_in_words
+from pipeline.new_spans import NothingNew, Spans, find_spans, forgotten, spans_in_words
 from pipeline.records import RecordKeeper, RunRecord
 from pipeline.rollback import rollback
 
@@ -159,6 +159,16 @@ def test_a_newer_model_of_the_first_rows_alone_has_learned_nothing(folder: Folde
     folder.ran(new=("a.csv",))
     folder.ran()
     assert folder.find() == (["a.csv"], []), "or the file would be lost"
+
+
+def test_before_a_run_of_the_first_rows_alone_it_is_said_what_its_model_will_not_have_learned(folder: Folder) -> None:
+    folder.put("a.csv")
+    folder.ran()
+    assert forgotten(folder.config()) == []
+    folder.ran(new=("a.csv",))
+    [line] = forgotten(folder.config())
+    assert line.startswith("note: version 2, in production, has learned a.csv, and this run reads none of it")
+    assert forgotten(folder.config(folder=None)) == []
 
 
 def test_a_run_in_which_nothing_changed_leaves_what_was_tried_before_it(folder: Folder) -> None:
