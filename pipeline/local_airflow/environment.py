@@ -86,7 +86,7 @@ class Place:
         path = f"{self.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         # With a folder of its own for temporary files, tasks share no warm server with runs that are not Airflow's.
         places = {"AIRFLOW_HOME": str(self.home), "PATH": path, "TMPDIR": str(self.temporary), MARK: self.mark}
-        return others | own | places
+        return others | own | places | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
 def check_port(port: int) -> None:

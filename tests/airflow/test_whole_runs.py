@@ -25,7 +25,6 @@ from pipeline.store_address import SqliteFile
 pytestmark = pytest.mark.airflow
 
 COMPLETE = {metadata_store_pb2.Execution.COMPLETE}
-HEAVY = ("Transform", "Trainer", "EvalPredictions", "Evaluator", "BehaviourTests", "Canary")
 
 
 def _compile(name: str, work: Path, encoder: Path, sample: Path, dags: Path) -> Path:
@@ -56,12 +55,10 @@ def _executions(root: Path, run: str) -> dict[str, list[tuple[int, int]]]:
     """By node, the executions of a run as ML Metadata has them: id and state."""
     store = metadata_store.MetadataStore(SqliteFile(root / "metadata.db").connection(readonly=True))
     context = store.get_context_by_type_and_name("pipeline_run", run)
-    types = {kind.id: kind.name for kind in store.get_execution_types()}
     found: dict[str, list[tuple[int, int]]] = {}
     for execution in store.get_executions_by_context(context.id):
-        nodes = [c.name for c in store.get_contexts_by_execution(execution.id) if c.name.startswith(f"{root.name}.")]
-        node = nodes[0].removeprefix(f"{root.name}.") if nodes else types[execution.type_id]
-        found.setdefault(node, []).append((execution.id, execution.last_known_state))
+        (node,) = [c.name for c in store.get_contexts_by_execution(execution.id) if c.type == "node"]
+        found.setdefault(node.removeprefix(f"{root.name}."), []).append((execution.id, execution.last_known_state))
     return found
 
 
