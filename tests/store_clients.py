@@ -23,7 +23,7 @@ from pipeline.settings.metadata import MetadataServer
 from pipeline.store_connection import connect
 from pipeline.store_handle import StoreHandle
 
-PIPELINES, NODES = ("one", "two"), 4
+PIPELINES, NODES = ("one", "two"), 3
 WRITTEN_BEFORE_THE_KILL = 20
 
 

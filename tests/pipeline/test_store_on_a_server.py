@@ -171,7 +171,7 @@ def test_an_artifact_root_with_the_artifacts_of_another_store_is_refused(
     here = config_on(postgresql, tmp_path, "moved")
     here.metadata.prepare()
     with pytest.raises(
-        UserError, match=r"knows nothing of the pipeline 'small', but .* has artifacts, of another store"
+        UserError, match=r"knows nothing of the artifact root .*, which has artifacts, of another store"
     ):
         claim(here)
 
