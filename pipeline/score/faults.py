@@ -18,7 +18,8 @@ GO_ON = "the same command goes on where this one stopped"
 
 @contextmanager
 def told(log: str | None) -> Iterator[None]:
-    """
+    """What goes wrong inside is said in a sentence.
+
     Raises:
       UserError: there was no room on the disk, or a file could not be written.
       RunFailed: a component failed otherwise; `log` has it all.

@@ -12,7 +12,8 @@ from data.errors import UserError
 
 
 def check_output(source: Path, output: Path) -> None:
-    """
+    """Looks where the answers are to go, before any row is read.
+
     Raises:
       UserError: the answers cannot go there.
     """

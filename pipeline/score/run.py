@@ -4,8 +4,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pipeline.score.faults import told
 from pipeline.score.job import FOLDER, WORK, Job, new_job, place_of, quarantined_rows, read_job, superseded
 from pipeline.score.model import ScoringModel, in_production
 from pipeline.score.output import check_output, quarantine_file, write_output
+from pipeline.score.traces import clean_up
 from pipeline.score.view import ScoreProgress, summary
 from serving.lite import FOLDER as INT8_FOLDER
 from serving.predictor import read_task
@@ -66,7 +67,9 @@ def score(
             peak_mib = scoring.answer(job, console)
             job = replace(job, seconds=time.time() - begun, output=str(output.absolute()))
             job.save(config.artifact_root / FOLDER / f"{job.id}.json")
+            # First what says that there is something to go on with: a job is whole, or is not there.
             shutil.rmtree(scoring.place, ignore_errors=True)
+            clean_up(config, job)
             console.print(summary(job, output, quarantine_file(output) if job.quarantined else None, peak_mib))
     return job
 
@@ -105,10 +108,18 @@ class _Scoring:
             why = "as --anew says" if anew else f"version {found.model.version}, which it began with, is gone"
             console.print(f"dropping what {found.id} had answered: {why}")
             shutil.rmtree(self.place / WORK)
+            clean_up(self._config, found)
         job = self._new_job(console)
         for other in superseded(self._config.artifact_root, job):
-            shutil.rmtree(place_of(self._config.artifact_root, other.fingerprint), ignore_errors=True)
+            self._drop(other)
         return job
+
+    def _drop(self, other: Job) -> None:
+        """Unless it is at work."""
+        place = place_of(self._config.artifact_root, other.fingerprint)
+        with suppress(UserError), only_run_in(place):
+            shutil.rmtree(place, ignore_errors=True)
+            clean_up(self._config, other)
 
     def answer(self, job: Job, console: Console) -> int:
         """Answers the shards that are not done and writes the file; returns the peak memory in MiB, 0 if none was."""
@@ -119,26 +130,34 @@ class _Scoring:
             return 0
         with console.status("loading TensorFlow and TFX"):
             runner = load_tfx("pipeline.score.execute").ShardRunner(self._config, job, task, self._scheduled_as)
-            parts = [runner.answers(shard) for shard in range(job.shards)]
-        self._answer_shards(job, runner, parts, console)
+            found = [runner.answers(shard) for shard in range(job.shards)]
+        parts = self._answer_shards(job, runner, found, console)
         with console.status(f"writing {self._output}"):
-            write_output(self._output, header, [part for part in parts if part])
+            write_output(self._output, header, parts)
             if job.quarantined:
                 shutil.copyfile(quarantined_rows(self.place), quarantine_file(self._output))
-            runner.clean_up()
         return int(runner.memory.mib)
 
-    def _answer_shards(self, job: Job, runner: Any, parts: list[Path | None], console: Console) -> None:
-        """Fills in the parts that are missing."""
-        open_shards = [shard for shard, part in enumerate(parts) if part is None]
-        answered = sum(self._rows_of(job, shard) for shard, part in enumerate(parts) if part is not None)
+    def _answer_shards(self, job: Job, runner: Any, found: Sequence[Path | None], console: Console) -> list[Path]:
+        """All parts: those that were found, and of the other shards what is answered now.
+
+        Raises:
+          UserError: a shard is done by ML Metadata, and its answers are gone.
+        """
+        answered = sum(self._rows_of(job, shard) for shard, part in enumerate(found) if part is not None)
         if answered:
             console.print(f"  {answered:,} of {job.rows:,} rows are answered already")
+        parts = []
         with ScoreProgress(console, job.rows, answered) as progress:
-            for shard in open_shards:
-                runner.run(shard)
-                parts[shard] = runner.answers(shard)
-                progress.shard_done(shard, job.shards)
+            for shard, part in enumerate(found):
+                if part is None:
+                    runner.run(shard)
+                    part = runner.answers(shard)
+                    progress.shard_done(shard, job.shards)
+                if part is None:
+                    raise UserError(f"the answers of shard {shard + 1} were removed by somebody: --anew begins anew")
+                parts.append(part)
+        return parts
 
     def _rows_of(self, job: Job, shard: int) -> int:
         most = self._config.score.shard_rows
@@ -189,6 +208,7 @@ class _Scoring:
     def _key(self) -> str:
         """Of all that decides on the answers but the model, and on how they are parted."""
         config = self._config
-        settings = [config.task, config.data.format, config.data.columns, config.score.model_dump(mode="json")]
+        score = config.score.model_dump(mode="json", include={"shard_rows", "engine", "on_bad_rows"})
+        settings = [config.task, config.data.format, config.data.columns, score]
         code = fingerprint(MODULES, PACKAGES)
         return hashlib.sha256(json.dumps([self._sha256, self._source.suffixes, settings, code]).encode()).hexdigest()
