@@ -1,12 +1,15 @@
 """The command `tfx-bert`."""
 
 import sys
+from typing import NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UserError
+from modules.stop import Terminated
+from pipeline import signals
 from pipeline.commands.compare import compare
 from pipeline.commands.compile import compile_
 from pipeline.commands.data import data
@@ -15,6 +18,7 @@ from pipeline.commands.eda import eda
 from pipeline.commands.encoder import encoder
 from pipeline.commands.explain import explain
 from pipeline.commands.init import init
+from pipeline.commands.leave import leave
 from pipeline.commands.predict import predict
 from pipeline.commands.promote import promote
 from pipeline.commands.report import report
@@ -75,9 +79,20 @@ def main() -> None:
     except (UserError, RunFailed) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: the same command goes on where this one stopped", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort) as interrupted:
+        # click makes an Abort of it
+        words = str(interrupted.__cause__ or interrupted)
+        click.echo(words or "interrupted: the same command goes on where this one stopped", err=True)
+        _end(130)
+    except Terminated as terminated:
+        click.echo(str(terminated) or "terminated: the same command goes on where this one stopped", err=True)
+        _end(signals.exit_code())
+
+
+def _end(code: int) -> NoReturn:
+    """Leaves at once: no child stays, and no thread is waited for."""
+    signals.end_children()
+    leave(code)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pipeline.behaviour import failures_in_words
 from pipeline.config import Config
 from pipeline.eval_config import BASELINE
 from pipeline.metadata_store import RunReader
-from pipeline.records import RecordKeeper
+from pipeline.records import RecordKeeper, RunRecord
 
 
 def keep_warnings(keeper: RecordKeeper, config: Config) -> None:
@@ -53,28 +53,56 @@ def in_production(reader: RunReader, config: Config) -> Push | None:
     return None
 
 
-def complete(keeper: RecordKeeper, reader: RunReader, push: Push | None) -> None:
-    record = keeper.record
-    trainer, evaluator, canary, pusher = (reader.node(name) for name in ("Trainer", "Evaluator", "Canary", "Pusher"))
+def complete(keeper: RecordKeeper, reader: RunReader, push: Push | None, *, pushes: bool = True) -> None:
+    """Completes the record by what the nodes have written.
+
+    Args:
+      push: the push that brought the run's model into production, if that is where it is.
+      pushes: false where Pusher was not asked for; then any of the others may be missing, too.
+    """
+    if reader.node("Trainer").outputs:
+        _keep_training(keeper.record, reader)
+    if reader.node("Evaluator").outputs:
+        _keep_judgement(keeper.record, reader)
+    if pushes:
+        _keep_verdict(keeper.record, reader, push)
+    else:
+        keeper.record.status = "partial"
+    keeper.save()
+
+
+def _keep_training(record: RunRecord, reader: RunReader) -> None:
+    trainer = reader.node("Trainer")
     training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
     record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
     record.threshold = training["facts"].get("threshold")
+    record.export = training["export"]
+    record.training_logs = trainer.outputs["model_run"].uri
+
+
+def _keep_judgement(record: RunRecord, reader: RunReader) -> None:
     task = task_from(record.task)
+    evaluator = reader.node("Evaluator")
     evaluation = evaluator.outputs["evaluation"].uri
     record.metrics, record.slices, record.confusion, record.intervals = results.read_metrics(evaluation, task)
     to_beat = results.read_metrics(evaluation, task, BASELINE)
     record.production = {"metrics": to_beat.overall, "slices": to_beat.slices} if to_beat.overall else {}
     record.blessed = evaluator.outputs["blessing"].custom_properties[BLESSED].int_value == 1
     record.failures = results.read_failures(evaluation)
-    record.export = training["export"]
-    tests = reader.node("BehaviourTests").outputs["blessing"]
+    tests = reader.node("BehaviourTests").outputs.get("blessing")
+    if tests is None:
+        return
     behaviour = json.loads(Path(tests.uri, behaviour_record).read_bytes())
     record.behaviour = behaviour if behaviour["tests"] else {}
-    record.training_logs = trainer.outputs["model_run"].uri
     record.failures += failures_in_words(behaviour)
-    if tests.custom_properties[BLESSED].int_value == 1:
-        record.canary = json.loads(Path(canary.outputs["blessing"].uri, canary_record).read_bytes())
+    tried = reader.node("Canary").outputs.get("blessing")
+    if tried is not None and tests.custom_properties[BLESSED].int_value == 1:
+        record.canary = json.loads(Path(tried.uri, canary_record).read_bytes())
         record.failures += record.canary["failures"]
+
+
+def _keep_verdict(record: RunRecord, reader: RunReader, push: Push | None) -> None:
+    pusher = reader.node("Pusher")
     pushed = pusher.outputs["pushed_model"].custom_properties["pushed"].int_value
     # Where the judgement is older than a person's word, the latter counts.
     if push is not None and (pushed or (push.kind != PUSH and reader.judged_before(push))):
@@ -82,5 +110,4 @@ def complete(keeper: RecordKeeper, reader: RunReader, push: Push | None) -> None
         record.status = "pushed" if pusher.state == "done" and pushed else "current"
     else:
         record.status = "rejected"
-        record.failures += reader.withdrawal(trainer.outputs["model"].id)
-    keeper.save()
+        record.failures += reader.withdrawal(reader.node("Trainer").outputs["model"].id)

@@ -44,7 +44,7 @@ def at_work(config: Config) -> Iterator[tuple[Lineage, list[Push]]]:
         raise UserError(
             f"{config.name} has no runs in {config.artifact_root}: tfx-bert run CONFIG makes and judges models"
         )
-    with only_run_in(config.artifact_root):
+    with only_run_in(config.artifact_root, "a promotion or a rollback"):
         settle(config.metadata)
         store = open_to_read(config.metadata)
         assert store is not None

@@ -1,6 +1,6 @@
 """TFX's local and Beam runners, watched: each component's start and end is told, and a missing result is an error."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest import mock
@@ -17,25 +17,39 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
+from modules import stop
 from pipeline.watch import Watcher
 
 # By run id: Beam pickles its DoFns, and a watcher cannot be pickled.
 _watchers: dict[str, Watcher] = {}
 
 
-def run(engine: str, pipeline: Pipeline, run_id: str, watcher: Watcher, uncached: Collection[str] = ()) -> None:
+def run(
+    engine: str,
+    pipeline: Pipeline,
+    run_id: str,
+    watcher: Watcher,
+    uncached: Collection[str] = (),
+    arrange: Callable[[pipeline_pb2.Pipeline], None] | None = None,
+) -> None:
     """Runs a pipeline on `local` or `beam` under a run id of our own; nodes in `uncached` run whatever the cache holds.
+
+    Args:
+      arrange: is given the compiled graph before the first node runs; nodes that it marks to be skipped are.
 
     Raises:
       ComponentFailed: from the component that failed; nothing after it was started.
+      Terminated: the process was asked to end.
     """
     runner: IrBasedRunner = {"local": WatchedLocalDagRunner, "beam": WatchedBeamDagRunner}[engine]()
-    runner.run_id, runner.uncached = run_id, uncached
+    runner.run_id, runner.uncached, runner.arrange = run_id, uncached, arrange
     _watchers[run_id] = watcher
     try:
         runner.run(pipeline)
     except Exception as error:
         # Beam wraps what a component raised into text.
+        if stop.requested():
+            raise stop.Terminated from error
         if watcher.failure:
             raise watcher.failure from error
         raise
@@ -48,14 +62,17 @@ class WatchedLocalDagRunner(LocalDagRunner):
 
     run_id: str
     uncached: Collection[str]
+    arrange: Callable[[pipeline_pb2.Pipeline], None] | None
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
-        _prepare(pipeline, self.run_id, self.uncached)
+        _prepare(pipeline, self)
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = deployment.metadata_connection_config
         connection = getattr(connection, connection.WhichOneof("connection_config"))
         for node in (wrapped.pipeline_node for wrapped in pipeline.nodes):
             node_id = node.node_info.id
+            if node.execution_options.HasField("skip") or node_id in _watchers[self.run_id].finished:
+                continue
             executor_spec = runner_utils.extract_executor_spec(deployment, node_id)
             node_launcher = launcher.Launcher(
                 pipeline_node=node,
@@ -74,6 +91,8 @@ class WatchedNode(PipelineNodeAsDoFn):
 
     def _run_node(self) -> None:
         run_id = self._pipeline_runtime_spec.pipeline_run_id.field_value.string_value
+        if self._node_id in _watchers[run_id].finished:
+            return
         with _watched(run_id, self._node_id, self._executor_spec):
             super()._run_node()
 
@@ -96,9 +115,10 @@ class WatchedBeamDagRunner(BeamDagRunner):
     _PIPELINE_NODE_DO_FN_CLS = WatchedNode
     run_id: str
     uncached: Collection[str]
+    arrange: Callable[[pipeline_pb2.Pipeline], None] | None
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
-        _prepare(pipeline, self.run_id, self.uncached)
+        _prepare(pipeline, self)
         with mock.patch.object(beam, "Pipeline", _InMemoryPipeline):
             super().run_with_ir(pipeline, run_options)
 
@@ -108,8 +128,11 @@ def _watched(run_id: str, node_id: str, executor_spec: Any) -> AbstractContextMa
     return _watchers[run_id].watching(node_id) if executor_spec else nullcontext()
 
 
-def _prepare(pipeline: pipeline_pb2.Pipeline, run_id: str, uncached: Collection[str]) -> None:
-    runtime_parameter_utils.substitute_runtime_parameter(pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+def _prepare(pipeline: pipeline_pb2.Pipeline, runner: WatchedLocalDagRunner | WatchedBeamDagRunner) -> None:
+    run_id = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: runner.run_id}
+    runtime_parameter_utils.substitute_runtime_parameter(pipeline, run_id)
     for node in pipeline.nodes:
-        if node.pipeline_node.node_info.id in uncached:
+        if node.pipeline_node.node_info.id in runner.uncached:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
+    if runner.arrange is not None:
+        runner.arrange(pipeline)

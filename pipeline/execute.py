@@ -4,23 +4,30 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.orchestration import pipeline_pb2
 
 from data.staging import Staged
 from modules.devices import grow_memory
 from pipeline import engines
+from pipeline.arrangement import Arrangement
 from pipeline.assemble import assemble
 from pipeline.audit_writer import settle
 from pipeline.complete import complete, in_production, keep_warnings, pushed_is_stale, refused_by_the_canary_before
 from pipeline.config import Config
+from pipeline.leftovers import give_up, settle_killed
 from pipeline.metadata_store import RunReader
 from pipeline.records import RecordKeeper
+from pipeline.selection import Selection
 from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
 
 @dataclass(frozen=True)
 class Order:
-    """A run about to be made: what of, on which engine, and who hears of it."""
+    """A run about to be made: what of, on which engine, and who hears of it.
+
+    selection: of a partial run.
+    """
 
     config: Config
     staged: Staged
@@ -29,6 +36,7 @@ class Order:
     keeper: RecordKeeper
     view: RunView
     others: Sequence[Listener] = ()
+    selection: Selection | None = None
 
     @property
     def listeners(self) -> list[Listener]:
@@ -41,14 +49,18 @@ def execute(order: Order) -> None:
     Raises:
       ComponentFailed: from the first component that failed.
     """
-    config, keeper, view = order.config, order.keeper, order.view
+    config, keeper, view, selection = order.config, order.keeper, order.view, order.selection
     pipeline = _prepared(order)
     run_id = keeper.record.id
+    runs = Arrangement(config, keeper.record, view, order.listeners, selection)
     try:
-        reader = _run(pipeline, order, run_id)
+        reader = _run(pipeline, order, run_id, uncached=selection.starts if selection else (), arrangement=runs)
     finally:
         keep_warnings(keeper, config)
-    if reader and refused_by_the_canary_before(reader):
+    if reader and not runs.asked_for("Pusher"):
+        complete(keeper, reader, None, pushes=False)
+        return
+    if reader and runs.asked_for("Canary") and refused_by_the_canary_before(reader):
         # Its limits are of this machine, now: what was measured then need not hold.
         view.note("the canary refused this model in an earlier run: trying it again")
         reader = _run(pipeline, order, f"{run_id}-canary", uncached=["Canary", "Pusher"])
@@ -76,20 +88,38 @@ def look(order: Order) -> None:
     order.keeper.save()
 
 
+def abandon(config: Config, run_id: str) -> None:
+    """Gives up what a run that was asked to end was at."""
+    give_up(config, run_id)
+
+
 def _prepared(order: Order, *, data_only: bool = False) -> Pipeline:
     grow_memory()
     order.config.metadata.prepare()
     settle(order.config.metadata)
+    settle_killed(order.config)
     return assemble(order.config, order.staged, order.encoder, data_only=data_only)
 
 
-def _run(pipeline: Pipeline, order: Order, run_id: str, uncached: Collection[str] = ()) -> RunReader | None:
+def _run(
+    pipeline: Pipeline,
+    order: Order,
+    run_id: str,
+    uncached: Collection[str] = (),
+    arrangement: Arrangement | None = None,
+) -> RunReader | None:
     """Runs the graph; None where the runner was only asked to look at it (`tfx pipeline create`)."""
     readers: list[RunReader] = []
 
     def state(component: str) -> str:
-        readers[:] = readers or [RunReader(order.config.metadata, order.config.name, run_id)]
         return readers[0].node(component).state
 
-    engines.run(order.engine, pipeline, run_id, Watcher(state, order.listeners), uncached)
+    watcher = Watcher(state, order.listeners)
+
+    def arrange(graph: pipeline_pb2.Pipeline) -> None:
+        readers.append(RunReader(order.config.metadata, order.config.name, run_id))
+        if arrangement is not None:
+            arrangement(graph, watcher)
+
+    engines.run(order.engine, pipeline, run_id, watcher, uncached, arrange)
     return readers[0] if readers else None

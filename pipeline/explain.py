@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from pipeline.explain_tables import Report, gates_table, margin_of, worst_slices
+from pipeline.notes import notes
 from pipeline.records import RunRecord
+from pipeline.resume import UNFINISHED
 
 SHOWN_MISSED = 3
 HEADLINES = {
@@ -17,6 +19,8 @@ HEADLINES = {
     "rejected": "not pushed",
     "failed": "failed, nothing was pushed",
     "interrupted": "interrupted, nothing was pushed",
+    "terminated": "terminated, nothing was pushed",
+    "partial": "a part alone, nothing was pushed",
     "running": "still running",
     "eda": "the data alone, nothing was trained",
 }
@@ -35,7 +39,9 @@ def explanation(
     verdict = report.get("verdict") or {}
     headline = HEADLINES.get(record.status, record.status).format(version=record.pushed_version)
     parts: list[RenderableType] = [f"[bold]run {record.id} of {escape(record.config)}: {headline}[/]"]
-    parts += _lines("", [*_reasons(record, report), *(f"warning: {line}" for line in verdict.get("warnings") or [])])
+    parts += _lines(
+        "", [*notes(record), *_reasons(record, report), *(f"warning: {line}" for line in verdict.get("warnings") or [])]
+    )
     parts += gates_table(report)
     parts += worst_slices(report)
     parts += _lines("behaviour tests", _behaviour(report))
@@ -53,11 +59,13 @@ def _lines(title: str, lines: Iterable[str]) -> list[str]:
 
 def _reasons(record: RunRecord, report: Report) -> list[str]:
     """What decided the run's end."""
-    if record.status in ("failed", "interrupted", "running"):
+    if record.status in (*UNFINISHED, "running"):
         return _unfinished(record)
     gates = (report.get("verdict") or {}).get("gates") or []
     missed = [gate for gate in gates if not gate.get("passed", True)]
     failures = (report.get("verdict") or {}).get("failures") or []
+    if record.status == "partial":
+        return failures
     if record.status == "rejected" or failures:
         all_of = f"{len(missed)} of {len(gates)} gates missed" if missed else "every gate passed" if gates else ""
         return [*([all_of] if all_of else []), *failures]
@@ -68,7 +76,7 @@ def _unfinished(record: RunRecord) -> list[str]:
     at = [c["id"] for c in record.components if c["state"] in ("failed", "interrupted", "running")]
     done = [c["id"] for c in record.components if c["state"] in ("done", "cached")]
     where = f"in {at[-1]}" if at else f"after {done[-1]}" if done else "before the first component"
-    word = {"failed": "stopped", "interrupted": "interrupted", "running": "at work"}[record.status]
+    word = {"failed": "stopped", "running": "at work"}.get(record.status, record.status)
     return [f"{word} {where}" + (f", after {record.seconds:.0f} s" if record.seconds else ""), *_split(record.error)]
 
 
@@ -121,12 +129,15 @@ def _canary(report: Report) -> list[str]:
 
 
 def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[str]:
-    if record.status in ("failed", "interrupted"):
+    if record.status in UNFINISHED:
         log = [f"the whole story is in {record.log}"] if record.log else []
         stopped = next((c["id"] for c in record.components if c["state"] == "failed"), "")
         if stopped == "DataGate":
             return [*log, "what is wrong with the data, or was meant to change, and how to let it pass, is said above"]
-        return [*log, "the same command goes on where this one stopped: what is done is not done again"]
+        return [
+            *log,
+            "the same command goes on where this one stopped, with --resume as this run: what is done is kept",
+        ]
     if record.status != "rejected":
         return []
     gates = (report.get("verdict") or {}).get("gates") or []

@@ -24,8 +24,12 @@ class RunRecord:
     """What happened in one run.
 
     status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), promoted
-      (pushed by hand: `promoted` says by whom and why), failed, interrupted, or eda (the data part alone).
+      (pushed by hand: `promoted` says by whom and why), failed, interrupted, terminated (by SIGTERM or SIGHUP),
+      partial (Pusher was not asked for), or eda (the data part alone).
     seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer was cached.
+    began: when the process at work began, where the run was resumed. attempts: those before it, the first one first:
+      status, component (in which it ended) and seconds.
+    selection: of a partial run `starts`, `only` and `base`, the run that the rest is of. data_only: asked for by `eda`.
     task: its spec. staged: where the rows of the source went.
     warnings: what TextValidator found that stops no run.
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
@@ -44,6 +48,10 @@ class RunRecord:
     started: float
     task: dict[str, Any] = field(default_factory=dict)
     pid: int = field(default_factory=os.getpid)
+    began: float | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    selection: dict[str, Any] = field(default_factory=dict)
+    data_only: bool = False
     status: str = "running"
     seconds: float = 0.0
     fit_seconds: float = 0.0
@@ -96,10 +104,9 @@ class RecordKeeper:
         self.save()
 
     def save(self) -> None:
-        self.record.seconds = time.time() - self.record.started
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
-        partial.replace(self._path)
+        record = self.record
+        record.seconds = time.time() - (record.began or record.started) + sum(a["seconds"] for a in record.attempts)
+        _write(self._path, asdict(record))
 
 
 def keep_promotion(root: Path, run_id: str, version: str, path: str, told: str) -> None:
@@ -108,9 +115,12 @@ def keep_promotion(root: Path, run_id: str, version: str, path: str, told: str) 
     if file.is_file():
         values = json.loads(file.read_bytes())
         values |= {"status": "promoted", "pushed_version": version, "pushed_path": path, "promoted": told}
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        partial.replace(file)
+        _write(file, values)
+
+
+def keep_status(root: Path, record: RunRecord) -> None:
+    """Writes down what became of a run whose process can do so no more."""
+    _write(root / FOLDER / f"{record.id}.json", asdict(record))
 
 
 def new_run_id(root: Path) -> str:
@@ -132,15 +142,39 @@ def read_records(roots: Iterable[Path]) -> list[RunRecord]:
     """All records under these artifact roots, newest first; a run whose process is gone is `interrupted`."""
     records = []
     for root in roots:
-        for path in (root / FOLDER).glob("*.json"):
-            record = record_in(path)
-            if record.status == "running" and not _alive(record, root):
-                record.status = "interrupted"
-                for component in record.components:
-                    if component["state"] == "running":
-                        component["state"] = "interrupted"
+        for record in _read_all(root):
+            if was_killed(record, root):
+                leave(record, "interrupted")
             records.append(record)
     return sorted(records, key=lambda record: record.started, reverse=True)
+
+
+def killed_records(root: Path) -> list[RunRecord]:
+    """Those of runs whose processes were killed, and that nothing has been done about."""
+    return [record for record in _read_all(root) if was_killed(record, root)]
+
+
+def was_killed(record: RunRecord, root: Path) -> bool:
+    """Whether a run is said to be at work and its process is gone."""
+    return record.status == "running" and not _alive(record, root)
+
+
+def leave(record: RunRecord, status: str) -> None:
+    """Says of a run, and of the component that it was in, that its end is no result."""
+    record.status = status
+    for component in record.components:
+        if component["state"] == "running":
+            component["state"] = "interrupted"
+
+
+def _read_all(root: Path) -> list[RunRecord]:
+    return [record_in(path) for path in (root / FOLDER).glob("*.json")]
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    partial.replace(path)
 
 
 def _alive(record: RunRecord, root: Path) -> bool:
@@ -152,6 +186,6 @@ def _alive(record: RunRecord, root: Path) -> bool:
         lease = lease_of(root)
         return lease is not None and lease.run == record.id
     try:
-        return psutil.Process(record.pid).create_time() <= record.started + 1
+        return psutil.Process(record.pid).create_time() <= (record.began or record.started) + 1
     except psutil.Error:
         return False

@@ -16,13 +16,19 @@ from rich.markup import escape
 from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged
+from modules import stop
+from modules.stop import Terminated
+from pipeline import signals
 from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.lock import only_run_in
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
-from pipeline.records import RecordKeeper, RunRecord, new_run_id
+from pipeline.records import RecordKeeper, RunRecord, leave, new_run_id
+from pipeline.resume import check_data, ended_in_words, going_on, run_to_resume, taken_up
 from pipeline.schema import schema_in_words
+from pipeline.selection import Refused, Selection, recorded
+from pipeline.signals import ending_in_order
 from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
 from pipeline.verdict import show_answers, show_end, written_report
@@ -49,7 +55,7 @@ COMPONENTS = (
 )
 COUNTED = ("ignored", "repaired", "quarantined", "not_sampled")
 RARE_ROWS, SHOWN_RARE = 2, 10
-EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0}
+EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0, "partial": 0}
 
 
 class RunFailed(Exception):
@@ -57,31 +63,52 @@ class RunFailed(Exception):
 
 
 def run(
-    config: Config, engine: str, *, verbose: bool = False, started: float | None = None, data_only: bool = False
+    config: Config,
+    engine: str | None = None,
+    *,
+    verbose: bool = False,
+    started: float | None = None,
+    data_only: bool = False,
+    resume: bool = False,
+    selection: Selection | None = None,
 ) -> RunRecord:
     """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
 
     Args:
-      engine: local or beam.
+      engine: local or beam; unless it is given, local, or that of the run that is resumed.
       started: when the process began, in seconds since the epoch; now where it is not given.
       data_only: looks at the data, and trains nothing.
+      resume: goes on with the last run of this configuration, which did not come to its end.
+      selection: runs a part of the pipeline; what comes before is taken from an earlier run.
 
     Returns:
       The run's record; its status decides the exit code.
 
     Raises:
-      UserError: the data, the encoder or a setting cannot be used; where the data are at fault, nothing was written.
+      UserError: the data, the encoder or a setting cannot be used; where the data are at fault, nothing was written. Or
+        there is no run to resume, or none to take the rest from.
       RunFailed: a component failed for another reason.
+      Terminated: after SIGTERM or SIGHUP; KeyboardInterrupt after Ctrl-C.
     """
     started = time.time() if started is None else started
     check_tracker(config.tracking)
     with ExitStack() as stack:
+        stack.enter_context(ending_in_order())
         console = new_console(file=stack.enter_context(own_stdout()))
+        if resume:
+            console.print(going_on(run_to_resume(config)))
         staged = checked_data(config, console)
         encoder = begin(config.encoder.handle)
-        stack.enter_context(only_run_in(config.artifact_root))
-        run_id = new_run_id(config.artifact_root)
-        record = new_record(run_id, config, engine, staged, started)
+        holds = stack.enter_context(only_run_in(config.artifact_root))
+        if resume:
+            record = _taken_up(config, engine, staged, started)
+            selection = recorded(record.selection)
+        else:
+            run_id = new_run_id(config.artifact_root)
+            record = new_record(run_id, config, engine or "local", staged, started)
+            record.data_only, record.selection = data_only, selection.record() if selection else {}
+        run_id = record.id
+        holds(f"run {run_id}")
         task = config.make_task(staged.labels)
         if verbose:
             logging.basicConfig(level=logging.INFO, format=FORMAT)
@@ -92,10 +119,11 @@ def run(
         keeper = RecordKeeper(record, config.artifact_root)
         with nullcontext(()) if data_only else tracked(config, staged, task, keeper, console) as listeners:
             try:
-                _execute(config, staged, encoder, engine, keeper, console, listeners, data_only=data_only)
+                _execute(config, staged, encoder, keeper, console, listeners, selection)
             finally:
-                report = written_report(record, config.artifact_root)
-                show_end(console, record, report, config.push_folder)
+                if not stop.requested():
+                    report = written_report(record, config.artifact_root)
+                    show_end(console, record, report, config.push_folder)
             if record.pushed_path:
                 show_answers(console, task, staged, Path(record.pushed_path))
         for line in logs_in_words(record):
@@ -125,6 +153,14 @@ def new_record(run_id: str, config: Config, engine: str, staged: Staged, started
     return record
 
 
+def _taken_up(config: Config, engine: str | None, staged: Staged, started: float) -> RunRecord:
+    """The record of the run to be resumed, asked for again now that no other process can have taken it up."""
+    record = run_to_resume(config)
+    check_data(record, staged)
+    taken_up(record, engine or record.engine, started)
+    return record
+
+
 def _stage(config: Config, console: Console) -> Staged:
     with console.status(f"checking {config.data.path}") as status:
         staged = stage_data(config, lambda rows: status.update(f"checking {config.data.path}: {rows:,} rows"))
@@ -148,23 +184,33 @@ def _execute(
     config: Config,
     staged: Staged,
     encoder: Any,
-    engine: str,
     keeper: RecordKeeper,
     console: Console,
     listeners: Sequence[Listener],
-    *,
-    data_only: bool,
+    selection: Selection | None,
 ) -> None:
     record = keeper.record
+    tfx_side: Any = None
+    begun = True
     try:
         with console.status("loading TensorFlow and TFX"):
             tfx_side = load_tfx("pipeline.execute")
             handle = encoder.result()
-        last = COMPONENTS.index("DataGate") + 1 if data_only else None
-        shown = [name for name in COMPONENTS[:last] if name != "ImportSchemaGen" or config.data.schema_file]
+        shown = components_of(config)[: COMPONENTS.index("DataGate") + 1 if record.data_only else None]
         with RunView(console, shown) as view, TrainingProgress(view):
-            order = tfx_side.Order(config, staged, handle, engine, keeper, view, listeners)
-            (tfx_side.look if data_only else tfx_side.execute)(order)
+            order = tfx_side.Order(config, staged, handle, record.engine, keeper, view, listeners, selection)
+            (tfx_side.look if record.data_only else tfx_side.execute)(order)
+    except (Terminated, KeyboardInterrupt) as ended:
+        signals.seen_to()
+        leave(record, signals.status())
+        if tfx_side is not None:
+            tfx_side.abandon(config, record.id)
+        raise Terminated(ended_in_words(record)) from ended
+    except Refused:
+        begun = False
+        if record.log and not record.attempts:
+            Path(record.log).unlink(missing_ok=True)
+        raise
     except ComponentFailed as failure:
         record.error = essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
@@ -180,8 +226,13 @@ def _execute(
     finally:
         if record.error:
             record.status = "failed"
-        if record.error or record.components:  # neither: `tfx pipeline create`, which is no run
+        if begun and (record.error or record.components):  # neither: `tfx pipeline create`, which is no run
             keeper.save()
+
+
+def components_of(config: Config) -> list[str]:
+    """The components that a whole run of a configuration has."""
+    return [name for name in COMPONENTS if name != "ImportSchemaGen" or config.data.schema_file]
 
 
 def load_tfx(module: str) -> Any:

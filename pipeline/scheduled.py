@@ -14,11 +14,12 @@ from data.errors import UserError
 from data.staging import Staged, read_staged
 from pipeline.config import Config
 from pipeline.dag_description import PREPARE, VERDICT, put_file
-from pipeline.lease import release, task_of
+from pipeline.lease import release
 from pipeline.quiet import console_and_log
 from pipeline.records import SCHEDULED, RecordKeeper, RunRecord
 from pipeline.run import COMPONENTS, RunFailed, checked_data, load_tfx, new_record
 from pipeline.shared_record import SharedRecord, mended, reported
+from pipeline.task_lock import task_of
 from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
 from pipeline.verdict import show_answers, show_end, written_report
@@ -85,9 +86,11 @@ def _compile(config: Config, staged: Staged, run_id: str) -> None:
     from pipeline.assemble import assemble
     from pipeline.audit_writer import settle
     from pipeline.compiled import FOLDER, compiled, write_ir
+    from pipeline.leftovers import settle_killed
 
     config.metadata.prepare()
     settle(config.metadata)
+    settle_killed(config)
     ir = compiled(assemble(config, staged, encoder.result()))
     write_ir(ir, config.artifact_root / FOLDER / f"{run_id}.pb")
 

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from data.errors import UserError
+from modules.stop import Terminated
+from pipeline import signals
 from pipeline.config_file import load_config
 from pipeline.run import EXIT_CODES, RunFailed, run
 
@@ -17,6 +19,9 @@ def run_for_tfx(config: str, engine: str, base: Path) -> None:
         record = run(load_config(config, base=base), engine)
     except (UserError, RunFailed) as error:
         sys.exit(f"error: {error}")
+    except Terminated as ended:
+        print(ended, file=sys.stderr)
+        sys.exit(signals.exit_code())
     code = EXIT_CODES[record.status]
     if code:
         sys.exit(code)

@@ -15,6 +15,7 @@ from data.staging import Staged
 from modules.tasks.task import Task
 from pipeline.behaviour import behaviour_table
 from pipeline.data_view import data_tables
+from pipeline.notes import notes
 from pipeline.records import RunRecord
 from pipeline.view import export_in_words, metrics_table, mistakes_table
 
@@ -47,6 +48,8 @@ def show_end(console: Console, record: RunRecord, report: Report | None, push_fo
     if record.status in ("failed", "eda"):
         if report:
             console.print(data_tables(report.content["data"]))
+    elif record.status == "partial":
+        _show_part(console, record)
     elif record.status != "running":
         _show_verdict(console, record, push_folder)
     if report:
@@ -80,6 +83,22 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         if record.behaviour and not record.behaviour["passed"]:
             console.print(f"  (limits: max_failure_rate of each test of behaviour.tests, {record.behaviour['suite']})")
         console.print(f"  more: tfx-bert explain {record.id}")
+
+
+def _show_part(console: Console, record: RunRecord) -> None:
+    """What a run that did not ask for Pusher found, as far as it went."""
+    if record.metrics:
+        console.print()
+        console.print(metrics_table(record))
+    if record.behaviour:
+        console.print(behaviour_table(record.behaviour))
+    for warning in record.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    for line in notes(record):
+        console.print(escape(line))
+    for failure in record.failures:
+        console.print(f"  {escape(failure)}")
+    console.print("nothing was pushed: a whole run does that, and takes from the cache what is done")
 
 
 def _why_not_pushed(record: RunRecord) -> str:

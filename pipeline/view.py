@@ -3,7 +3,7 @@
 import math
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -22,6 +22,7 @@ STYLES = {
     "running": "bold cyan",
     "done": "green",
     "cached": "blue",
+    "reused": "blue",
     "failed": "bold red",
     "skipped": "dim",
     "waiting": "dim",
@@ -55,6 +56,15 @@ class RunView:
         if self._live:
             self._live.stop()
 
+    @property
+    def components(self) -> list[str]:
+        """Those that are shown."""
+        return list(self._reports)
+
+    def show_only(self, components: Collection[str]) -> None:
+        """Leaves out all others, which are not to run."""
+        self._reports = {name: report for name, report in self._reports.items() if name in components}
+
     def component_changed(self, report: ComponentReport) -> None:
         self._reports[report.id] = report
         if report.state == "running":
@@ -84,7 +94,8 @@ class RunView:
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = [self._table()]
         parts += [Text("  " + line, style="dim") for line in self._epochs]
-        if self._training and self._reports["Trainer"].state == "running":
+        trainer = self._reports.get("Trainer")
+        if self._training and trainer and trainer.state == "running":
             parts.append(self._bar(self._training))
         return Group(*parts)
 

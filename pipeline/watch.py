@@ -11,13 +11,19 @@ from typing import Protocol
 
 import psutil
 
+from modules import stop
+from modules.stop import Terminated
+
 SAMPLE_SECONDS = 0.2
 MIB = 1024 * 1024
 
 
 @dataclass
 class ComponentReport:
-    """One component in one run; `state` is running, done, cached, failed or skipped."""
+    """One component in one run; `state` is running, done, cached, reused, failed, interrupted or skipped.
+
+    reused: of a partial run, what is another run's.
+    """
 
     id: str
     state: str
@@ -41,12 +47,17 @@ class ComponentFailed(Exception):
 
 
 class Watcher:
-    """Tells its listeners of each component's start and end, and samples memory in between."""
+    """Tells its listeners of each component's start and end, and samples memory in between.
+
+    Attributes:
+      finished: nodes that an earlier attempt of the run has finished; they are not to be launched.
+    """
 
     def __init__(self, read_state: Callable[[str], str], listeners: list[Listener]):
         self._read_state = read_state
         self._listeners = listeners
         self.failure: ComponentFailed | None = None
+        self.finished: set[str] = set()
 
     @contextmanager
     def watching(self, component: str) -> Iterator[None]:
@@ -54,7 +65,10 @@ class Watcher:
 
         Raises:
           ComponentFailed: where the component raised, or where the launcher returned quietly without having run it.
+          Terminated: where the process was asked to end, before the component or in it.
         """
+        if stop.requested():
+            raise Terminated
         report = ComponentReport(component, "running", 0.0, 0)
         self._tell(report)
         started = time.monotonic()
@@ -62,9 +76,13 @@ class Watcher:
         with _peak_memory(report):
             try:
                 yield
-            except Exception as error:
+            except BaseException as error:
                 cause = error
         report.seconds = time.monotonic() - started
+        if cause is not None and (stop.requested() or not isinstance(cause, Exception)):
+            report.state = "interrupted"
+            self._tell(report)
+            raise cause if isinstance(cause, Terminated | KeyboardInterrupt) else Terminated from cause
         give_back_memory()
         report.state = "failed" if cause else self._read_state(component)
         self._tell(report)

@@ -20,6 +20,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     """
     from pipeline.behaviour import behaviour_table
     from pipeline.deliveries import versions_of
+    from pipeline.notes import notes
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
     from pipeline.view import components_table, logs_in_words, metrics_table, runs_table
@@ -42,6 +43,8 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     console.print(runs_table(records, versions_of(artifact_roots(config))))
     console.print()
     console.print(components_table(chosen))
+    for line in notes(chosen):
+        console.print(escape(line))
     if chosen.metrics:
         console.print(metrics_table(chosen))
     if chosen.behaviour:

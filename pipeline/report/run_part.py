@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.notes import notes
 from pipeline.records import RunRecord
 
 
@@ -19,4 +20,5 @@ def run_part(record: RunRecord) -> dict[str, Any]:
         "engine": record.engine,
         "error": record.error,
         "log": record.log,
+        "notes": notes(record),
     }

@@ -154,6 +154,8 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
         "rejected": ("bad", "Not pushed", stays, reasons or ["It was not blessed; no reason is on record."]),
         "failed": ("bad", "Failed", f"The run ended with an error. {stays}", error + reasons),
         "interrupted": ("bad", "Interrupted", f"The run was ended before it was done. {stays}", error),
+        "terminated": ("bad", "Terminated", f"The run was ended before it was done. {stays}", error),
+        "partial": ("calm", "A part alone", f"Nothing was pushed. {stays}", reasons),
         "running": ("calm", "Running", "What is known so far.", []),
         "eda": ("calm", "Data only", "Nothing was trained.", []),
     }
