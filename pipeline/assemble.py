@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
 from data.encoders import encoder_fingerprint
 from data.errors import UserError
 from data.staging import Staged
+from modules.base_model import fingerprint_of_weights
 from modules.behaviour_tests import NO_SUITE
 from modules.encoder import vocabulary
 from modules.tasks.task import Task
@@ -16,8 +18,10 @@ from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.eval_config import build_eval_config
 from pipeline.graph import create_pipeline
+from pipeline.new_data import least_changes
 from pipeline.prepare import keep_vocabulary
 from pipeline.schema_file import keep_schema
+from pipeline.settings.model import LATEST
 
 
 def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = False) -> Pipeline:
@@ -28,10 +32,10 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
     return create_pipeline(
         name=config.name,
         root=str(config.artifact_root / "artifacts"),
-        metadata=config.metadata.connection(),
+        metadata=config.metadata.connection(secrets=False),
         data_folder=str(staged.folder),
         manifest=str(staged.folder / "manifest.json"),
-        schema_file=keep_schema(config.data.schema_file, config.artifact_root),
+        schema_file=keep_schema(config.data.schema_file, config.artifact_root, by_span=bool(staged.spans)),
         min_rows=json.dumps(config.data.min_rows.model_dump()),
         texts={
             "task": json.dumps(task.spec()),
@@ -61,11 +65,12 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
             "cls": tokenizer.cls,
             "sep": tokenizer.sep,
             "max_seq_length": tokenizer.max_seq_length,
-            "training": config.training.model_dump(),
+            "training": config.training.model_dump(exclude={"base_model"}),
             "export": config.export.model_dump(),
+            **_base_model(config),
         },
         task=json.dumps(task.spec()),
-        eval_config=build_eval_config(task, config.evaluation, config.slices),
+        eval_config=build_eval_config(task, config.evaluation, config.slices, _least_changes(config, staged, task)),
         slicing=_slicing(config, task),
         behaviour={
             "task": json.dumps(task.spec()),
@@ -76,6 +81,8 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
         data_only=data_only,
+        begin_with_latest=config.training.base_model == LATEST,
+        compared_later=not staged.spans,
         task_modules=task_modules(task),
     )
 
@@ -94,6 +101,16 @@ def task_modules(task: Task) -> dict[str, list[str]]:
     }
 
 
+def _base_model(config: Config) -> dict[str, Any]:
+    """What the Trainer is told of the model to begin with; nothing where it begins with the encoder."""
+    wanted = config.training.base_model
+    if wanted is None:
+        return {}
+    if wanted == LATEST:
+        return {"base_model": {"latest": "true"}}
+    return {"base_model": {"folder": wanted, "sha256": fingerprint_of_weights(Path(wanted))}}
+
+
 def _text_limits(config: Config) -> str:
     data = config.data
     return json.dumps(
@@ -103,6 +120,12 @@ def _text_limits(config: Config) -> str:
             "faults": data.faults.model_dump(exclude={"very_long_tokens"}),
         }
     )
+
+
+def _least_changes(config: Config, staged: Staged, task: Task) -> dict[tuple[str, str], dict[str, float]]:
+    if not staged.spans:
+        return {}
+    return least_changes(task, config.evaluation.model_dump(), config.new_data.model_dump())
 
 
 def _slicing(config: Config, task: Task) -> str:

@@ -17,8 +17,10 @@ from pipeline.commands.drift import drift
 from pipeline.commands.eda import eda
 from pipeline.commands.encoder import encoder
 from pipeline.commands.explain import explain
+from pipeline.commands.gc import gc
 from pipeline.commands.init import init
 from pipeline.commands.leave import leave
+from pipeline.commands.lineage import lineage
 from pipeline.commands.predict import predict
 from pipeline.commands.promote import promote
 from pipeline.commands.report import report
@@ -27,6 +29,7 @@ from pipeline.commands.run import run
 from pipeline.commands.run_node import run_node
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
+from pipeline.commands.score import score
 from pipeline.commands.serve import serve
 
 COMMANDS = (
@@ -34,6 +37,7 @@ COMMANDS = (
     eda,
     init,
     predict,
+    score,
     serve,
     runs,
     report,
@@ -42,6 +46,8 @@ COMMANDS = (
     explain,
     promote,
     rollback,
+    lineage,
+    gc,
     schema,
     data,
     encoder,

@@ -17,6 +17,7 @@ from data.errors import UserError
 from modules.behaviours.read import built_in_suites
 from modules.tasks import TASKS
 from pipeline.config import Config, config_class
+from pipeline.settings.model import LATEST
 
 BUILT_IN_FOLDER = Path(__file__).parent / "configs"
 # Where `tfx-bert schema freeze` writes to and a run looks, beside the configuration file.
@@ -97,10 +98,13 @@ _PATH_KEYS = (
     ("data", "path"),
     ("data", "eval_path"),
     ("data", "schema_file"),
+    ("new_data", "folder"),
     ("preprocessing", "vocab_file"),
     ("push", "folder"),
     ("orchestration", "artifact_root"),
     ("orchestration", "metadata_path"),
+    ("orchestration", "metadata", "password_file"),
+    *(("orchestration", "metadata", "tls", key) for key in ("ca", "cert", "key")),
     ("tracking", "folder"),
 )
 
@@ -110,14 +114,20 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     A suite of behaviour tests is a path unless it is built in.
     """
-    for section, key in _PATH_KEYS:
-        part = values.get(section)
+    for *sections, key in _PATH_KEYS:
+        part: Any = values
+        for section in sections:
+            part = part.get(section) if isinstance(part, dict) else None
         if isinstance(part, dict) and isinstance(part.get(key), str) and "://" not in part[key]:
             part[key] = str(folder / Path(part[key]).expanduser())
     behaviour = values.get("behaviour")
     tests = behaviour.get("tests") if isinstance(behaviour, dict) else None
     if isinstance(behaviour, dict) and isinstance(tests, str) and tests not in built_in_suites():
         behaviour["tests"] = str(folder / Path(tests).expanduser())
+    training = values.get("training")
+    base = training.get("base_model") if isinstance(training, dict) else None
+    if isinstance(training, dict) and isinstance(base, str) and base != LATEST:
+        training["base_model"] = str(folder / Path(base).expanduser())
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and isinstance(encoder.get("handle"), str):
         candidate = folder / Path(encoder["handle"]).expanduser()

@@ -27,6 +27,7 @@ from tfx.types import Channel
 from tfx.types.standard_artifacts import Model, PushedModel
 
 from modules.atomic_pusher import AtomicPusher
+from modules.base_model import LatestStandingModel
 from modules.behaviour_tests import BehaviourTests
 from modules.canary import Canary
 from modules.data_gate import DataGate
@@ -37,7 +38,8 @@ from modules.sliced_evaluator import SlicedEvaluator
 from modules.text_artifacts import ExampleTextStatistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator
-from pipeline.fingerprint import ROOT, fingerprint
+from pipeline.fingerprint import fingerprint
+from pipeline.package_args import package_args
 
 SPLITS = ("train", "eval")
 # The setting that each component has beside its own.
@@ -92,11 +94,13 @@ def create_pipeline(
     cache: bool,
     task_modules: Mapping[str, Sequence[str]],
     data_only: bool = False,
+    begin_with_latest: bool = False,
+    compared_later: bool = True,
 ) -> Pipeline:
     """Builds the pipeline from plain values.
 
     Args:
-      metadata: where ML Metadata is.
+      metadata: where ML Metadata is; without the password, as it gets into TFX's IR and its log.
       data_folder: staged data, one folder of CSV files for each split.
       manifest: path of the staged data's manifest.json.
       schema_file: a frozen schema; None infers one.
@@ -112,6 +116,8 @@ def create_pipeline(
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
       data_only: ends the graph with DataGate.
+      begin_with_latest: the training begins with the weights of the model in production.
+      compared_later: whether the texts of later runs are compared with these.
     """
     assemble = partial(
         _pipeline,
@@ -159,7 +165,7 @@ def create_pipeline(
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
         task=task,
-        look_only=int(data_only),
+        look_only=int(data_only or not compared_later),
     )
     # What a frozen schema refuses is there to be compared with it.
     gate.add_upstream_node(schema_gen)
@@ -184,8 +190,19 @@ def create_pipeline(
         custom_config=dict(preprocessing),
     )
     transform.add_upstream_node(gate)
+    # The model to go on from, where that is asked for.
+    base_model: list[BaseNode] = []
+    if begin_with_latest:
+        base_model.append(
+            Resolver(
+                strategy_class=LatestStandingModel,
+                model=Channel(type=Model),
+                pushed_model=Channel(type=PushedModel),
+            ).with_id("BaseModel")
+        )
     # Fine-tunes the encoder on the training split, chooses the threshold, exports.
     trainer_component = Trainer(
+        base_model=base_model[0].outputs["model"] if base_model else None,
         run_fn="modules.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -237,6 +254,7 @@ def create_pipeline(
         [
             *data_part,
             transform,
+            *base_model,
             trainer_component,
             eval_predictions,
             production,
@@ -259,16 +277,10 @@ def _pipeline(
     for component in components:
         if isinstance(component, BaseComponent):
             component.exec_properties[FINGERPRINT] = fingerprint_of(component.id, task_modules)
-    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *_package_args()], **arguments)
+    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *package_args()], **arguments)
 
 
 def fingerprint_of(component: str, task_modules: Mapping[str, Sequence[str]]) -> str:
     """What a component depends on beside its inputs and settings, as it is now."""
     modules, packages = DEPENDS_ON[component]
     return fingerprint([*modules, *task_modules.get(component, ())], packages)
-
-
-def _package_args() -> list[str]:
-    """What remote Beam workers install: this project. Without it, TFX packs its own sources anew for each component."""
-    setup_file = ROOT / "setup.py"
-    return [f"--setup_file={setup_file}"] if setup_file.is_file() else []

@@ -7,7 +7,6 @@ from typing import Any
 
 from tfx.components.evaluator.constants import ARTIFACT_PROPERTY_BLESSED_KEY as BLESSED
 from tfx.dsl.compiler import constants
-from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, outputs_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
@@ -21,6 +20,7 @@ from pipeline.config import Config
 from pipeline.graph import FINGERPRINT, fingerprint_of
 from pipeline.leftovers import remove_outputs
 from pipeline.metadata_store import RunReader, cancel
+from pipeline.store_handle import StoreHandle
 from pipeline.view import RunView
 from pipeline.watch import Watcher
 
@@ -76,7 +76,7 @@ def launch(it: Launch, watcher: Watcher, view: RunView) -> str:
     executor_spec = runner_utils.extract_executor_spec(deployment, it.id)
     node_launcher = launcher.Launcher(
         pipeline_node=it.node,
-        mlmd_connection=metadata.Metadata(it.config.metadata.connection()),
+        mlmd_connection=StoreHandle(it.config.metadata),
         pipeline_info=it.ir.pipeline_info,
         pipeline_runtime_spec=it.ir.runtime_spec,
         executor_spec=executor_spec,

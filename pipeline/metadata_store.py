@@ -10,6 +10,7 @@ from tfx.dsl.compiler import constants
 from modules.push_history import Push, property_of, pushes_of
 from pipeline.audit import withdrawal_in_words
 from pipeline.store_address import StoreAddress
+from pipeline.store_connection import connect
 from pipeline.watch import ComponentReport
 
 _STATES = {
@@ -41,7 +42,7 @@ class RunReader:
     """The nodes of one pipeline run, by node id."""
 
     def __init__(self, metadata: StoreAddress, pipeline: str, run_id: str):
-        self._store = _opened(metadata)
+        self._store = opened(metadata)
         self._pipeline = pipeline
         self._run_id = run_id
 
@@ -98,7 +99,7 @@ class RunReader:
 
 def describe_run(metadata: StoreAddress, run_id: str, properties: Mapping[str, str]) -> None:
     """Adds custom properties to a pipeline run's context, if it has one."""
-    store = _opened(metadata)
+    store = opened(metadata)
     run = store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
     if run is None:
         return
@@ -110,9 +111,12 @@ def describe_run(metadata: StoreAddress, run_id: str, properties: Mapping[str, s
 def cancel(metadata: StoreAddress, execution: mlmd_pb2.Execution) -> None:
     """Notes that an execution was broken off; another attempt may take it up again."""
     execution.last_known_state = mlmd_pb2.Execution.CANCELED
-    _opened(metadata).put_executions([execution])
+    opened(metadata).put_executions([execution])
 
 
-def _opened(metadata: StoreAddress) -> mlmd.MetadataStore:
-    """Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command that only reads has no use."""
-    return mlmd.MetadataStore(metadata.connection())
+def opened(metadata: StoreAddress) -> mlmd.MetadataStore:
+    """The store, to read and write; made where there is none.
+
+    Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command without TFX has no use.
+    """
+    return connect(metadata)

@@ -22,6 +22,7 @@ from pipeline.config import Config
 from pipeline.config_file import load_config
 from pipeline.dag_description import PREPARE, VERDICT
 from pipeline.lease import release
+from pipeline.new_data import for_new_data
 from pipeline.quiet import console_and_log
 from pipeline.records import RunRecord
 from pipeline.run import RunFailed, TrainingProgress, essence, failure_in_words, load_tfx
@@ -35,20 +36,23 @@ DONE, FAILED, SKIPPED = 0, 1, 99
 ENDING_SECONDS = 30.0
 
 
-def main(config: str, overrides: Sequence[str], node: str, run_id: str, verbose: bool = False) -> int:
+def main(
+    config: str, overrides: Sequence[str], node: str, run_id: str, verbose: bool = False, new_data: bool = False
+) -> int:
     """Runs one node, or what comes before and after all of them; says on stdout and stderr what came of it.
 
     Args:
       config, overrides: as `load_config` takes them.
       node: Prepare, a node of the pipeline, or Verdict.
       run_id: the scheduler's name of the run, unique among all runs that share ML Metadata.
+      new_data: the run is one with new data.
 
     Returns:
       The exit code: 0 done or cached, 99 skipped, or the model is not good enough; 143 terminated; else failed.
     """
     try:
         with signals.ending_in_order():
-            return _run(load_config(config, overrides), node, checked_run_id(run_id), verbose)
+            return _run(load_config(config, overrides), node, checked_run_id(run_id), verbose, new_data)
     except (UserError, RunFailed) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
         return FAILED
@@ -61,18 +65,18 @@ def main(config: str, overrides: Sequence[str], node: str, run_id: str, verbose:
         return FAILED
 
 
-def _run(config: Config, node: str, run_id: str, verbose: bool) -> int:
+def _run(config: Config, node: str, run_id: str, verbose: bool, new_data: bool) -> int:
     from pipeline.scheduled import judge, nothing_to_do, prepare
 
     root, minutes = config.artifact_root, config.orchestration.lease_minutes
     if node == PREPARE:
-        return prepare(config, run_id, verbose=verbose)
+        return prepare(config, run_id, verbose=verbose, new_data=new_data)
     shared = SharedRecord(run_id, root)
     reason = nothing_to_do(run_id, root)
     if reason and not shared.exists():
         print(f"{node}: {reason}")
         return SKIPPED
-    config = _as_it_began(config, shared.read())
+    config = _as_it_began(for_new_data(config) if new_data else config, shared.read())
     if node != VERDICT:
         with task_of(run_id, root, minutes):
             return _launched(config, node, run_id, shared, verbose)

@@ -30,7 +30,8 @@ class RunRecord:
     began: when the process at work began, where the run was resumed. attempts: those before it, the first one first:
       status, component (in which it ended) and seconds.
     selection: of a partial run `starts`, `only` and `base`, the run that the rest is of. data_only: asked for by `eda`.
-    task: its spec. staged: where the rows of the source went.
+    task: its spec. staged: where the rows of the source went. spans: the files that came after the first ones, each a
+      data.source.Span; none but in a run with new data.
     warnings: what TextValidator found that stops no run.
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
     production: metrics and slices of the model to beat on the same rows.
@@ -70,6 +71,7 @@ class RunRecord:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     production: dict[str, Any] = field(default_factory=dict)
     staged: dict[str, Any] = field(default_factory=dict)
+    spans: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     promoted: str | None = None
     pushed_version: str | None = None
@@ -123,9 +125,9 @@ def keep_status(root: Path, record: RunRecord) -> None:
     _write(root / FOLDER / f"{record.id}.json", asdict(record))
 
 
-def new_run_id(root: Path) -> str:
-    """A run id from the time, unique under this artifact root."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+def new_run_id(root: Path, prefix: str = "") -> str:
+    """A run id from the time, unique under this artifact root; a `prefix` makes it so beyond."""
+    stamp = prefix + time.strftime("%Y%m%d-%H%M%S")
     run_id, number = stamp, 1
     while (root / FOLDER / f"{run_id}.json").exists():
         number += 1

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from pipeline import signals
 from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.lock import only_run_in
+from pipeline.new_data import for_new_data, stage_new_data
+from pipeline.new_spans import find_spans, forgotten, spans_in_words
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, leave, new_run_id
@@ -71,6 +74,7 @@ def run(
     data_only: bool = False,
     resume: bool = False,
     selection: Selection | None = None,
+    new_data: bool = False,
 ) -> RunRecord:
     """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
 
@@ -80,6 +84,7 @@ def run(
       data_only: looks at the data, and trains nothing.
       resume: goes on with the last run of this configuration, which did not come to its end.
       selection: runs a part of the pipeline; what comes before is taken from an earlier run.
+      new_data: goes on from the model in production, with the files of new_data.folder.
 
     Returns:
       The run's record; its status decides the exit code.
@@ -89,6 +94,7 @@ def run(
         there is no run to resume, or none to take the rest from.
       RunFailed: a component failed for another reason.
       Terminated: after SIGTERM or SIGHUP; KeyboardInterrupt after Ctrl-C.
+      NothingNew: with `new_data`, where there is nothing to learn yet.
     """
     started = time.time() if started is None else started
     check_tracker(config.tracking)
@@ -97,14 +103,22 @@ def run(
         console = new_console(file=stack.enter_context(own_stdout()))
         if resume:
             console.print(going_on(run_to_resume(config)))
-        staged = checked_data(config, console)
+        if new_data:
+            find_spans(config)  # where nothing is new, a run that is at work is no error
+            holds = stack.enter_context(only_run_in(config.artifact_root))
+            config, staged = checked_new_data(config, console)
+        else:
+            staged = checked_data(config, console)
+            for line in () if data_only else forgotten(config):
+                console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
         encoder = begin(config.encoder.handle)
-        holds = stack.enter_context(only_run_in(config.artifact_root))
+        if not new_data:
+            holds = stack.enter_context(only_run_in(config.artifact_root))
         if resume:
             record = _taken_up(config, engine, staged, started)
             selection = recorded(record.selection)
         else:
-            run_id = new_run_id(config.artifact_root)
+            run_id = new_run_id(config.artifact_root, f"{config.name}." if config.metadata.shared else "")
             record = new_record(run_id, config, engine or "local", staged, started)
             record.data_only, record.selection = data_only, selection.record() if selection else {}
         run_id = record.id
@@ -145,11 +159,31 @@ def checked_data(config: Config, console: Console) -> Staged:
     return staged
 
 
+def checked_new_data(config: Config, console: Console) -> tuple[Config, Staged]:
+    """The settings of a run with new data, and its rows; checked as those of another run.
+
+    Raises:
+      NothingNew: there is nothing to learn yet.
+      UserError: as `checked_data`; or a file has changed after it was learned, or there is no model to go on from.
+    """
+    schema = schema_in_words(config)
+    suite_of(config)
+    with console.status("checking the new data") as status:
+        spans, staged = stage_new_data(config, lambda rows: status.update(f"checking the new data: {rows:,} rows"))
+    console.print(_rows_in_words(staged))
+    for line in (*spans_in_words(map(asdict, staged.spans)), *spans.notes, *staged.shown):
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    suite_of(config, staged)
+    console.print(f"[dim]{escape(schema)}[/]")
+    return for_new_data(config), staged
+
+
 def new_record(run_id: str, config: Config, engine: str, staged: Staged, started: float) -> RunRecord:
     """The record of a run that is about to begin."""
     record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
     record.rows, record.task = dict(staged.rows), config.make_task(staged.labels).spec()
     record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
+    record.spans = [asdict(span) for span in staged.spans]
     return record
 
 
@@ -205,7 +239,7 @@ def _execute(
         leave(record, signals.status())
         if tfx_side is not None:
             tfx_side.abandon(config, record.id)
-        raise Terminated(ended_in_words(record)) from ended
+        raise Terminated(ended_in_words(record, str(ended))) from ended
     except Refused:
         begun = False
         if record.log and not record.attempts:

@@ -15,9 +15,10 @@ from data.staging import Staged, read_staged
 from pipeline.config import Config
 from pipeline.dag_description import PREPARE, VERDICT, put_file
 from pipeline.lease import release
+from pipeline.new_spans import NothingNew, find_spans, forgotten
 from pipeline.quiet import console_and_log
 from pipeline.records import SCHEDULED, RecordKeeper, RunRecord
-from pipeline.run import COMPONENTS, RunFailed, checked_data, load_tfx, new_record
+from pipeline.run import COMPONENTS, RunFailed, checked_data, checked_new_data, load_tfx, new_record
 from pipeline.shared_record import SharedRecord, mended, reported
 from pipeline.task_lock import task_of
 from pipeline.tracking import check_tracker
@@ -27,10 +28,6 @@ from pipeline.view import logs_in_words
 
 EXIT_CODES = {"pushed": 0, "current": 0, "promoted": 0, "rejected": 99}
 SKIPPED = 99
-
-
-class NothingToDo(Exception):
-    """There is no reason for this run; the message says why. All of its nodes are skipped."""
 
 
 def nothing_to_do(run_id: str, root: Path) -> str | None:
@@ -43,10 +40,13 @@ def _reason_file(run_id: str, root: Path) -> Path:
     return root / "compiled" / f"{run_id}.skipped"
 
 
-def prepare(config: Config, run_id: str, *, verbose: bool = False) -> int:
+def prepare(config: Config, run_id: str, *, verbose: bool = False, new_data: bool = False) -> int:
     """Checks and stages the data as they are now, compiles this run's pipeline and opens its record.
 
     Once a node has run, another attempt leaves all that as it is: a run is of one state of data, settings and code.
+
+    Args:
+      new_data: goes on from the model in production; where nothing is new, the run and all its nodes are skipped.
 
     Raises:
       UserError: the data, the encoder or a setting cannot be used, or another run is at work; the run has not begun.
@@ -56,6 +56,8 @@ def prepare(config: Config, run_id: str, *, verbose: bool = False) -> int:
     shared = SharedRecord(run_id, root)
     log = root / "logs" / run_id / f"{PREPARE}.log"
     try:
+        if new_data and not shared.exists():
+            find_spans(config)  # where nothing is new, a run that is at work is no error
         with (
             task_of(run_id, root, config.orchestration.lease_minutes, first=True),
             console_and_log(log, verbose) as console,
@@ -63,19 +65,23 @@ def prepare(config: Config, run_id: str, *, verbose: bool = False) -> int:
             if shared.exists() and shared.read().components:
                 console.print(f"run {run_id} was prepared before: it goes on with what it began with")
                 return 0
-            try:
+            if new_data:
+                config, staged = checked_new_data(config, console)
+            else:
                 staged = checked_data(config, console)
-            except NothingToDo as reason:
-                put_file(_reason_file(run_id, root), str(reason).encode())
-                console.print(str(reason))
-                return SKIPPED
+                for line in forgotten(config):
+                    console.print(escape(line), soft_wrap=True)
             _compile(config, staged, run_id)
             record = new_record(run_id, config, SCHEDULED, staged, time.time())
             record.log = str(log.parent)
             shared.write(record)
             console.print(f"run {run_id} is prepared; its logs: {log.parent}", soft_wrap=True)
+    except NothingNew as reason:
+        put_file(_reason_file(run_id, root), str(reason).encode())
+        print(reason)
+        return SKIPPED
     finally:
-        if not shared.exists():
+        if root.is_dir() and not shared.exists():
             release(run_id, root)
     return 0
 
@@ -87,9 +93,11 @@ def _compile(config: Config, staged: Staged, run_id: str) -> None:
     from pipeline.audit_writer import settle
     from pipeline.compiled import FOLDER, compiled, write_ir
     from pipeline.leftovers import settle_killed
+    from pipeline.store_owner import claim
 
     config.metadata.prepare()
-    settle(config.metadata)
+    claim(config)
+    settle(config.metadata, config.name)
     settle_killed(config)
     ir = compiled(assemble(config, staged, encoder.result()))
     write_ir(ir, config.artifact_root / FOLDER / f"{run_id}.pb")

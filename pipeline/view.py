@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.tasks import task_class
+from pipeline.disk import in_words
 from pipeline.records import RunRecord
 from pipeline.tracking import TRACKERS
 from pipeline.watch import ComponentReport
@@ -162,10 +163,19 @@ def mistakes_table(record: RunRecord) -> RenderableType:
     return Group("most frequent mistakes", table)
 
 
-def runs_table(records: Sequence[RunRecord], versions: Mapping[str, str] | None = None) -> Table:
-    """One line a run, newest first; `versions` by run id, where there is more to say of them than their number."""
+def runs_table(
+    records: Sequence[RunRecord],
+    versions: Mapping[str, str] | None = None,
+    disk: Mapping[str, int] | None = None,
+) -> Table:
+    """One line a run, newest first.
+
+    Args:
+      versions: by run id, where there is more to say of them than their number.
+      disk: by run id, the bytes that the run's own artifacts take.
+    """
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "quality", "version"):
+    for heading in ("run", "config", "status", "seconds", "fit", "peak MiB", "disk", "quality", "version"):
         left = heading in ("run", "config", "status", "quality")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for r in records:
@@ -176,6 +186,7 @@ def runs_table(records: Sequence[RunRecord], versions: Mapping[str, str] | None 
             f"{r.seconds:.0f}",
             f"{r.fit_seconds:.0f}",
             f"{r.peak_mib:,}",
+            in_words(disk[r.id]) if disk and r.id in disk else "",
             "  ".join(f"{n} {_number(r.metrics[n])}" for n in _metric_names(r)[:2] if r.metrics.get(n) is not None),
             (versions or {}).get(r.id) or r.pushed_version or "",
         )

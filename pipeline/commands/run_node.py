@@ -10,8 +10,9 @@ from pipeline.commands.leave import leave
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
 @click.option("--node", required=True, help="Prepare, Verdict, or a node of the pipeline; `compile` shows them all.")
 @click.option("--run-id", required=True, help="The scheduler's name of the run, unique among all runs.")
+@click.option("--new-data", is_flag=True, help="The run is one with new data, as `run --new-data`.")
 @click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's and Beam's own output.")
-def run_node(config: str, overrides: tuple[str, ...], node: str, run_id: str, verbose: bool) -> None:
+def run_node(config: str, overrides: tuple[str, ...], node: str, run_id: str, new_data: bool, verbose: bool) -> None:
     """Run one node of a pipeline, in a run that a scheduler leads.
 
     A run begins with the node Prepare, which checks the data as they are then, and ends with Verdict, which judges the
@@ -28,6 +29,17 @@ def run_node(config: str, overrides: tuple[str, ...], node: str, run_id: str, ve
     Example:
       tfx-bert run-node --config reviews --node Prepare --run-id first
     """
-    from pipeline.node import main
+    from pipeline.config_file import load_config
+    from pipeline.warm.client import run_warm
 
-    leave(main(config, overrides, node, run_id, verbose))
+    settings = load_config(config, overrides)
+    given = {
+        "config": config,
+        "overrides": overrides,
+        "node": node,
+        "run_id": run_id,
+        "verbose": verbose,
+        "new_data": new_data,
+    }
+    log = settings.artifact_root / "logs" / "warm.log"
+    leave(run_warm("pipeline.node:main", given, minutes=settings.orchestration.warm_minutes, log=log))

@@ -14,12 +14,15 @@ from data.errors import UserError
 @click.option("--config", help="Whose runs: a configuration. Default: all under ./output.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of runs, newest first.")
 def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
-    """What ran, when, how long and how much memory each component took, how good the model was, where it went.
+    """What ran, when, how long and how much memory and disk it took, how good the model was, where it went.
 
     With RUN_ID, or for the newest run, also its components and metrics.
     """
     from pipeline.behaviour import behaviour_table
+    from pipeline.chosen import located
     from pipeline.deliveries import versions_of
+    from pipeline.disk_use import disk_by_run, disk_in_words
+    from pipeline.new_spans import spans_in_words
     from pipeline.notes import notes
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
@@ -40,11 +43,16 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     chosen = next((r for r in records if run_id in (None, r.id)), None)
     if chosen is None:
         raise UserError(f"no run {run_id!r}; there are {', '.join(r.id for r in records[:10])}")
-    console.print(runs_table(records, versions_of(artifact_roots(config))))
+    roots = artifact_roots(config)
+    console.print(runs_table(records, versions_of(roots), disk_by_run(roots)))
+    for root in dict.fromkeys(root for _, root in located(roots)):
+        console.print(f"[dim]{escape(disk_in_words(root))}; what of it could go: tfx-bert gc[/]", soft_wrap=True)
     console.print()
     console.print(components_table(chosen))
     for line in notes(chosen):
         console.print(escape(line))
+    for line in spans_in_words(chosen.spans):
+        console.print(escape(line), soft_wrap=True)
     if chosen.metrics:
         console.print(metrics_table(chosen))
     if chosen.behaviour:

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from pipeline.settings.section import Fraction, Section, Share
 
+# `training.base_model`: the model in production.
+LATEST = "latest"
+
 
 class EncoderConfig(Section):
     """The pretrained BERT."""
@@ -40,6 +43,12 @@ class TrainingConfig(Section):
         "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"
     )
     seed: int = Field(1, ge=0)
+    base_model: str | None = Field(
+        None, description="whose weights to begin with: latest (the model in production), or a Model artifact's folder"
+    )
+    checkpoint_minutes: float | None = Field(
+        5, gt=0, description="between two checkpoints, from which a training that was interrupted goes on; null: none"
+    )
 
 
 class ExportConfig(Section):

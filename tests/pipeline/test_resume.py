@@ -160,6 +160,8 @@ def test_a_run_that_was_ended_says_how_to_go_on_unless_it_only_looked(config: Co
     record = keep(config, seconds=12.0)
     record.seconds = 12.0
     assert ended_in_words(record) == "run r1: terminated after 12 s; the same command with --resume goes on with it"
+    told = ended_in_words(record, "the training goes on from step 7 [while running 'Run[Trainer]']")
+    assert told.startswith("run r1: terminated after 12 s; the training goes on from step 7; the same command")
     record.data_only = True
     assert ended_in_words(record) == "run r1: terminated after 12 s"
 

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline.schema_diff import differences
-from pipeline.schema_file import SchemaError, keep_schema, read_schema, write_schema
+from pipeline.schema_file import SchemaError, keep_schema, read_schema, without_span, write_schema
 
 SCHEMA = """
 feature { name: "label" type: INT int_domain { min: 0 max: 1 } presence { min_fraction: 1 min_count: 1 } }
@@ -140,3 +140,16 @@ def test_of_many_labels_the_changed_ones_are_named() -> None:
     [told] = differences(parsed(base.replace("{}", frozen)), parsed(base.replace("{}", now)))
     assert told.frozen.endswith("'intent 09' and 67 more")
     assert told.now.endswith("'intent 09' and 66 more (gone: 'intent 50')")
+
+
+def test_beside_new_data_the_frozen_schema_also_has_their_column_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "frozen.pbtxt"
+    file.write_text(SCHEMA, encoding="utf-8")
+    kept = keep_schema(str(file), tmp_path, by_span=True)
+    assert kept is not None
+    schema = read_schema(Path(kept))
+    added = [feature for feature in schema.feature if feature.name == "span"]
+    assert [list(feature.string_domain.value) for feature in added] == [["old", "new"]]
+    assert differences(parsed(SCHEMA), without_span(schema)) == []
+    assert keep_schema(str(file), tmp_path) != kept
+    assert file.read_text(encoding="utf-8") == SCHEMA

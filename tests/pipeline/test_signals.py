@@ -16,6 +16,10 @@ from modules import stop
 from modules.stop import Terminated
 from pipeline import signals
 def say(*words): print(*words, flush=True)
+def wait(until=lambda: False):
+    say("ready")
+    end = time.monotonic() + 60
+    while not until() and time.monotonic() < end: time.sleep(0.05)
 """
 # Ends as the command line does.
 WORK = (
@@ -24,7 +28,6 @@ WORK = (
 try:
     with signals.ending_in_order():
         try:
-            say("ready")
             {work}
         finally:
             say("cleaned")
@@ -33,7 +36,6 @@ except Terminated: say("terminated", signals.status())
 sys.exit(signals.exit_code())
 """
 )
-SLEEP = "time.sleep(60)"
 
 
 def start(work: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -55,7 +57,7 @@ def start(work: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
     ],
 )
 def test_a_signal_leaves_the_work_through_its_cleaning(number: int, told: str, code: int) -> None:
-    process = start(SLEEP)
+    process = start("wait()")
     process.send_signal(number)
     out, _ = process.communicate(timeout=30)
     assert out == f"cleaned\n{told}\n"
@@ -63,26 +65,26 @@ def test_a_signal_leaves_the_work_through_its_cleaning(number: int, told: str, c
 
 
 def test_what_an_error_makes_of_it_on_its_way_is_still_an_end_that_was_asked_for() -> None:
-    process = start(f"try: {SLEEP}\nexcept BaseException: raise RuntimeError('a library of the old school')")
+    process = start("try: wait()\nexcept BaseException: raise RuntimeError('a library of the old school')")
     process.terminate()
     out, _ = process.communicate(timeout=30)
     assert (out, process.returncode) == ("cleaned\nterminated terminated\n", 143)
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
-    process = start(f"try: {SLEEP}\nfinally:\n    say('slow')\n    {SLEEP}")
+    process = start("try: wait()\nfinally:\n    say('slow')\n    wait()")
     process.terminate()
     assert process.stdout is not None
     assert process.stdout.readline() == "slow\n"
     process.terminate()
-    assert process.communicate(timeout=30)[0] == ""
+    assert process.communicate(timeout=30)[0] in ("", "ready\n")
     assert process.returncode == -signal.SIGTERM
 
 
 def test_work_that_ends_in_order_is_let_do_so() -> None:
     work = """
 with stop.in_order():
-    while not stop.requested(): time.sleep(0.05)
+    wait(stop.requested)
     say("checkpoint")
     raise Terminated
 """
@@ -92,8 +94,15 @@ with stop.in_order():
     assert (out, process.returncode) == ("checkpoint\ncleaned\nterminated terminated\n", 143)
 
 
+def test_what_comes_after_work_in_order_is_not_begun_where_that_was_done_before_it_asked() -> None:
+    process = start("with stop.in_order(): wait(stop.requested)\nsay('next')")
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    assert (out, process.returncode) == ("cleaned\nterminated terminated\n", 143)
+
+
 def test_work_that_should_end_in_order_and_does_not_is_interrupted_all_the_same() -> None:
-    work = "signals.IN_ORDER_SECONDS = 0.2\nwith stop.in_order():\n    while True: time.sleep(0.05)"
+    work = "signals.IN_ORDER_SECONDS = 0.2\nwith stop.in_order(): wait()"
     process = start(work)
     process.terminate()
     out, _ = process.communicate(timeout=30)
@@ -103,18 +112,18 @@ def test_work_that_should_end_in_order_and_does_not_is_interrupted_all_the_same(
 def test_a_request_that_got_lost_is_made_again() -> None:
     work = """
 signals.UNWINDING_SECONDS = 0.2
-try: time.sleep(60)
+try: wait()
 except BaseException: pass
-while True: time.sleep(0.05)
+wait()
 """
     process = start(work)
     process.terminate()
     out, _ = process.communicate(timeout=30)
-    assert (out, process.returncode) == ("cleaned\nterminated terminated\n", 143)
+    assert (out, process.returncode) == ("ready\ncleaned\nterminated terminated\n", 143)
 
 
 def test_under_nohup_the_end_of_the_terminal_ends_nothing() -> None:
-    process = start("time.sleep(1)\nsay('done')", prefix=["nohup"])
+    process = start("say('ready')\ntime.sleep(1)\nsay('done')", prefix=["nohup"])
     process.send_signal(signal.SIGHUP)
     out, _ = process.communicate(timeout=30)
     assert out == "done\ncleaned\n"
@@ -131,6 +140,7 @@ def test_after_the_work_signals_do_what_they_did_before() -> None:
 
 def test_children_that_are_left_are_killed() -> None:
     work = """
+say("ready")
 import subprocess
 child = subprocess.Popen(["sleep", "600"])
 say(child.pid)

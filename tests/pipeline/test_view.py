@@ -113,7 +113,7 @@ def test_runs_are_shown_one_a_line_with_the_two_most_telling_metrics_of_their_ta
         record(status="failed"),
     ]
     heading, *lines = shown(runs_table(records))
-    assert heading == "run config status seconds fit peak MiB quality version"
+    assert heading == "run config status seconds fit peak MiB disk quality version"
     assert lines == [
         "20240229-120000 mine pushed 62 41 2,345 roc_auc 0.9000 f1 0.8000 1700000000",
         "20240229-120000 mine pushed 0 0 0 accuracy 0.7500",

@@ -1,0 +1,54 @@
+"""On a server, a pipeline's name belongs to one artifact root: two that share it would take each other's models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfx.dsl.compiler import constants
+from tfx.orchestration.portable.mlmd import context_lib
+
+from data.errors import UserError
+from pipeline.config import Config
+from pipeline.store_handle import StoreHandle
+
+ROOT = "artifact_root"
+
+
+def claim(config: Config) -> None:
+    """Notes in ML Metadata whose the pipeline is, where a store is shared; to be called before a run.
+
+    Raises:
+      UserError: it is another artifact root's, or this root has artifacts of another store: both number their folders
+        from 1.
+    """
+    if not config.metadata.shared:
+        return
+    ours = str(config.artifact_root.resolve())
+    with StoreHandle(config.metadata) as handle:
+        kind, name = constants.PIPELINE_CONTEXT_TYPE_NAME, config.name
+        if ours not in _roots(handle) and any(_artifacts(config)):
+            raise UserError(
+                f"{config.metadata} knows nothing of the artifact root {ours}, which has artifacts, of another store"
+                f" then, whose folders would be written over: give {name!r} a new folder (orchestration.artifact_root),"
+                " as pipeline/docs/metadata.md says (From a file to a server)"
+            )
+        context = context_lib.register_context_if_not_exists(handle, kind, name)
+        theirs = context.custom_properties[ROOT].string_value if ROOT in context.custom_properties else ours
+        if theirs != ours:
+            raise UserError(
+                f"{config.metadata}: there, the pipeline {name!r} is that of the artifact root {theirs}, this one"
+                f" is {ours}: give this one another name, or another database (orchestration.metadata.database)"
+            )
+        if ROOT not in context.custom_properties:
+            context.custom_properties[ROOT].string_value = ours
+            handle.store.put_contexts([context])
+
+
+def _roots(handle: StoreHandle) -> set[str]:
+    """The artifact roots of the pipelines in the store."""
+    contexts = handle.store.get_contexts_by_type(constants.PIPELINE_CONTEXT_TYPE_NAME)
+    return {each.custom_properties[ROOT].string_value for each in contexts if ROOT in each.custom_properties}
+
+
+def _artifacts(config: Config) -> Iterator[Path]:
+    """Folders of artifacts, NODE/KEY/EXECUTION, in the artifact root."""
+    return (config.artifact_root / "artifacts").glob("*/*/*")

