@@ -1,6 +1,5 @@
 """One node of a compiled pipeline, run in this process. Imports TFX."""
 
-import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline.assemble import task_modules
 from pipeline.complete import in_production
 from pipeline.config import Config
 from pipeline.graph import FINGERPRINT, fingerprint_of
+from pipeline.leftovers import remove_outputs
 from pipeline.metadata_store import RunReader, cancel
 from pipeline.store_handle import StoreHandle
 from pipeline.view import RunView
@@ -130,9 +130,7 @@ def _remove_leftovers(it: Launch) -> None:
     before = it.reader.node(it.id).execution
     if before is None:
         return
-    folder = Path(outputs_utils.get_node_dir(it.ir.runtime_spec, it.id))
-    for made in (*it.node.outputs.outputs, str(Path(".system", "executor_execution"))):
-        shutil.rmtree(folder / made / str(before.id), ignore_errors=True)
+    remove_outputs(Path(outputs_utils.get_node_dir(it.ir.runtime_spec, it.id)), before.id)
 
 
 def _why_not_from_the_cache(it: Launch) -> str:

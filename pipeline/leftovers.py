@@ -49,13 +49,13 @@ def _cancel(store: mlmd.MetadataStore, executions: Sequence[Any], config: Config
         contexts = store.get_contexts_by_execution(execution.id)
         for node in (c.name for c in contexts if c.type == constants.NODE_CONTEXT_TYPE_NAME):
             folder = config.artifact_root / "artifacts" / node.removeprefix(f"{config.name}.")
-            _remove_outputs(folder, execution.id)
+            remove_outputs(folder, execution.id)
         execution.last_known_state = mlmd_pb2.Execution.CANCELED
     if executions:
         store.put_executions(executions)
 
 
-def _remove_outputs(node: Path, execution: int) -> None:
-    """An output's folder is NODE/KEY/EXECUTION; TFX's own under NODE/.system stay, but for its scraps."""
+def remove_outputs(node: Path, execution: int) -> None:
+    """Removes what an execution has written, NODE/KEY/EXECUTION; TFX's own in NODE/.system stays, but for scraps."""
     for folder in (*node.glob(f"[!.]*/{execution}"), node / ".system" / "executor_execution" / str(execution)):
         shutil.rmtree(folder, ignore_errors=True)

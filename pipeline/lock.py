@@ -12,6 +12,8 @@ from typing import TextIO
 from data.errors import UserError
 from pipeline.lease import refuse_while_leased
 
+LOCK = ".lock"
+
 
 @contextmanager
 def only_run_in(root: Path, what: str = "") -> Iterator[Callable[[str], None]]:
@@ -24,31 +26,32 @@ def only_run_in(root: Path, what: str = "") -> Iterator[Callable[[str], None]]:
       UserError: another run holds it, with its process id, what it is, and since when; or a scheduled run is between
         two of its tasks.
     """
-    with open(root / ".lock", "a+", encoding="ascii") as file:
+    with open(root / LOCK, "a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise UserError(
-                f"{_holder(file.read())} is at work in {root}: wait for it,"
+                f"{holder_in_words(file.read())} is at work in {root}: wait for it,"
                 " or give this one a folder of its own with orchestration.artifact_root"
             ) from None
         refuse_while_leased(root)
 
         def tell(what: str) -> None:
-            _note(file, what)
+            note(file, what)
 
         tell(what)
         yield tell
 
 
-def _note(file: TextIO, what: str) -> None:
+def note(file: TextIO, what: str) -> None:
+    """Writes into the lock's file who holds it."""
     file.truncate(0)
     file.write(json.dumps({"pid": os.getpid(), "what": what, "since": time.time()}))
     file.flush()
 
 
-def _holder(text: str) -> str:
+def holder_in_words(text: str) -> str:
     """The holder in words, from what it has written so far."""
     try:
         holder = json.loads(text)

@@ -21,12 +21,13 @@ from pipeline.chosen import config_of
 from pipeline.config import Config
 from pipeline.config_file import load_config
 from pipeline.dag_description import PREPARE, VERDICT
-from pipeline.lease import release, task_of
+from pipeline.lease import release
 from pipeline.new_data import for_new_data
 from pipeline.quiet import console_and_log
 from pipeline.records import RunRecord
 from pipeline.run import RunFailed, TrainingProgress, essence, failure_in_words, load_tfx
 from pipeline.shared_record import SharedRecord, checked_run_id, mended
+from pipeline.task_lock import task_of
 from pipeline.view import RunView
 from pipeline.watch import ComponentFailed, ComponentReport, Watcher
 
@@ -137,9 +138,8 @@ class _Attempt:
         except (Terminated, KeyboardInterrupt):
             signals.seen_to()
             self._tfx_side.broken_off(self._launch)
-            if self._report.state == "running":
-                report = replace(self._report, state="interrupted")
-                self._shared.note(report, error=f"{signals.status()} from outside")
+            if self._report.state != "waiting":
+                self._shared.note(replace(self._report, state="interrupted"), error=f"{signals.status()} from outside")
             raise
         if state not in self._tfx_side.SUCCEEDED:  # a resolver
             raise RunFailed(f"{self._node} found nothing that it could resolve; the whole story is in {self._log}")

@@ -14,12 +14,13 @@ from data.errors import UserError
 from data.staging import Staged, read_staged
 from pipeline.config import Config
 from pipeline.dag_description import PREPARE, VERDICT, put_file
-from pipeline.lease import release, task_of
+from pipeline.lease import release
 from pipeline.new_spans import NothingNew, find_spans, forgotten
 from pipeline.quiet import console_and_log
 from pipeline.records import SCHEDULED, RecordKeeper, RunRecord
 from pipeline.run import COMPONENTS, RunFailed, checked_data, checked_new_data, load_tfx, new_record
 from pipeline.shared_record import SharedRecord, mended, reported
+from pipeline.task_lock import task_of
 from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
 from pipeline.verdict import show_answers, show_end, written_report

@@ -14,9 +14,12 @@ import yaml
 from pipeline.config import Config
 from pipeline.config_file import load_config
 
+# For the server below: threads of OpenBLAS, which it starts when it is imported, do not outlive a fork, and it waits.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Forked from a server that has imported TFX once: the tests need not wait for each process to do so.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["pipeline.node", "pipeline.scheduled", "pipeline.launch", "pipeline.compiled"])
+LONGEST_SECONDS = 600
 SETTINGS: dict[str, Any] = {
     "name": "tiny",
     "data": {
@@ -80,15 +83,11 @@ class Scheduler:
 
     def run(self, node: str, run_id: str, overrides: Mapping[str, Any] | None = None) -> int | None:
         """Runs a node to its end; returns its exit code, the signal's number below zero where it was killed."""
-        process = self.start(node, run_id, overrides)
-        process.join()
-        return process.exitcode
+        return ended(self.start(node, run_id, overrides))
 
     def compile(self, *overrides: str) -> int | None:
         """Writes what a scheduler is given, to where it goes by default; returns the exit code."""
-        process = self._start(_compile, overrides)
-        process.join()
-        return process.exitcode
+        return ended(self._start(_compile, overrides))
 
     def _start(self, function: Callable[..., int], *arguments: Any) -> ForkServerProcess:
         given = (str(self.folder), str(self._output), function, str(self.file), *arguments)
@@ -105,6 +104,14 @@ class Scheduler:
         text = self._output.read_text(encoding="utf-8")
         self._output.unlink()
         return text
+
+
+def ended(process: ForkServerProcess) -> int | None:
+    """Waits for a process; its exit code, or None where it had to be killed for taking too long."""
+    process.join(LONGEST_SECONDS)
+    code = process.exitcode
+    process.kill()
+    return code
 
 
 def wait_until(there: Callable[[], Any], process: ForkServerProcess) -> Any:

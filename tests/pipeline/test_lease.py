@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
-from pipeline.lease import Lease, lease_of, release, task_of
+from pipeline.lease import Lease, lease_of, release
 from pipeline.lock import only_run_in
 from pipeline.records import SCHEDULED, RecordKeeper, RunRecord, read_records
+from pipeline.task_lock import task_of
 
 HOLD = """
 import pathlib, sys
-from pipeline.lease import task_of
+from pipeline.task_lock import task_of
 with task_of(sys.argv[2], pathlib.Path(sys.argv[1]), 60):
     print("held", flush=True)
     sys.stdin.read()
@@ -39,7 +40,7 @@ def expire(root: Path) -> None:
 
 def test_tasks_of_one_run_are_at_work_together_and_others_wait(tmp_path: Path) -> None:
     with holder(tmp_path, "tiny.one") as other, task_of("tiny.one", tmp_path, 60):
-        told = rf"another run \(process \d+, of the scheduled run tiny\.one\) is at work in {tmp_path}"
+        told = rf"the scheduled run tiny\.one \(process \d+, since .*\) is at work in {tmp_path}"
         with pytest.raises(UserError, match=told), only_run_in(tmp_path):
             pass
         with (

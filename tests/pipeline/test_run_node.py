@@ -8,11 +8,12 @@ from typing import Any
 
 import ml_metadata as mlmd
 import pytest
+from conditional_pipeline import pipeline
 from ml_metadata.proto import metadata_store_pb2
 from scheduled_runs import Scheduler, wait_until
 
 from data.errors import UserError
-from pipeline.compiled import read_ir, write_ir
+from pipeline.compiled import compiled, read_ir, write_ir
 from pipeline.lock import only_run_in
 from pipeline.records import read_records
 from pipeline.shared_record import SharedRecord
@@ -192,3 +193,13 @@ def test_a_run_of_another_dag_is_told_to_wait_between_two_tasks(scheduler: Sched
     told = r"the scheduled run tiny\.third is at work .* between two of its tasks"
     with pytest.raises(UserError, match=told), only_run_in(scheduler.root):
         pass
+
+
+def test_a_node_whose_condition_does_not_hold_is_skipped(scheduler: Scheduler, begun: str) -> None:
+    assert scheduler.run("Prepare", "tiny.fourth") == 0, scheduler.told()
+    root = scheduler.root
+    write_ir(compiled(pipeline("tiny", root / "artifacts")), root / "compiled" / "tiny.fourth.pb")
+    assert scheduler.run("Asked", "tiny.fourth") == 0, scheduler.told()
+    assert scheduler.run("OnlyIfYes", "tiny.fourth") == 99
+    assert "OnlyIfYes: skipped, a condition of the pipeline does not hold" in scheduler.told()
+    assert executions(scheduler, "tiny.fourth", "OnlyIfYes") == []
