@@ -3,20 +3,26 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve test test-slow lint clean bench-drift bench-report bench-tasks bench-serve endure-serve fuzz-serve
+.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve bench-score fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
 	@echo "             TASK=multiclass, ner or qa for another task than binary classification"
 	@echo "make serve   serve the last pushed model over gRPC and REST, with a page to try it: http://127.0.0.1:8501"
+	@echo "make airflow-demo   set up, Airflow too, and run a small pipeline as a DAG: web interface on 127.0.0.1:8080"
+	@echo "             PORT=... another port; WAIT=0 end when the run has ended"
 	@echo "make test    set up, run the tests, a whole pipeline run among them"
 	@echo "make test-slow   whole runs of the other tasks, of the Beam engine and of the tfx command"
+	@echo "make test-airflow   set up, Airflow too; DAGs under its real scheduler"
 	@echo "make lint    set up, ruff and mypy"
 	@echo "make bench-drift    how often drift is told, and told wrongly"
 	@echo "make bench-report   how long a report of 100,000 rows takes, and how fast it opens"
+	@echo "make bench-nodes    a run node by node beside the same run in one process"
 	@echo "make bench-tasks DATA=... [PEER=...]   the tasks on public data, beside a peer: benchmarks/README.md"
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
 	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
+	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
+	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
 	@echo "make fuzz-serve     10,000 malformed requests and more"
 	@echo "make setup   the set-up alone: .venv with the locked packages"
 	@echo "make clean   remove .venv and .bootstrap; output/ stays"
@@ -39,6 +45,20 @@ demo: setup
 serve: setup
 	$(BIN)/tfx-bert serve $(FLAGS)
 
+# Airflow's own environment, .bootstrap/airflow
+airflow: setup
+	@pipeline/local_airflow/setup.sh
+
+PORT ?= 8080
+WAIT ?= 1
+airflow-demo: airflow
+	@$(BIN)/python -m pipeline.local_airflow.demo --port $(PORT) $(if $(filter 0,$(WAIT)),--no-wait)
+
+# Writes the lock file anew, by requirements.in
+airflow-lock: setup
+	cd pipeline/local_airflow && ../../.bootstrap/tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
+
 # JOBS: how many processes share the test files
 JOBS ?= 2
 test: setup
@@ -46,6 +66,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
+
+test-airflow: airflow
+	$(BIN)/python -m pytest tests/airflow -m airflow
 
 lint: setup
 	$(BIN)/ruff check .
@@ -63,12 +86,20 @@ bench-drift: setup
 bench-report: setup
 	$(BIN)/python benchmarks/report.py
 
+bench-nodes: setup
+	$(BIN)/python benchmarks/nodes.py
+
 # MODEL: a model_base_path whose newest version has an int8 engine; the last pushed model otherwise
 bench-serve: setup
 	$(BIN)/python benchmarks/serve.py $(if $(MODEL),--model $(MODEL)) $(if $(PEER),--peer $(PEER))
 
 endure-serve: setup
 	$(BIN)/python benchmarks/serve_endurance.py $(if $(MODEL),--model $(MODEL))
+
+# CONFIG: one with a pushed model; SOURCE: a CSV of its texts
+ROWS ?= 1000000
+bench-score: setup
+	$(BIN)/python benchmarks/score.py $(CONFIG) --source $(SOURCE) --rows $(ROWS)
 
 fuzz-serve: setup
 	$(BIN)/python -m pytest tests/fuzz -m fuzz

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from data.errors import DataError
 from data.row_rules import RowRules
+
+SPAN, OLD, NEW = "span", "old", "new"
+"""The column that says whether the model in production has learned from a row, and its two values."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A file of rows that came after the first ones; a span, as TFX calls it.
+
+    sha256: of its bytes. role: OLD or NEW. rows: by split, those that are staged.
+    """
+
+    path: str
+    sha256: str
+    role: str
+    rows: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,8 @@ class Staged:
     """A folder with one `rows.csv` per split, and where every row of the source went.
 
     `labels` are those that the rows hold, in the order of their indices. `label_counts` has the rows of each split that
-    hold each label. `shown` are the first rows that were repaired or quarantined, a sentence each.
+    hold each label. `shown` are the first rows that were repaired or quarantined, a sentence each. `spans` are the
+    files that came after the first ones; with them, each row has the column SPAN.
 
     Raises:
         DataError: the numbers do not add up, so that rows were lost or doubled on the way.
@@ -76,8 +93,13 @@ class Staged:
     fingerprint: str
     repaired: int = 0
     shown: tuple[str, ...] = ()
+    spans: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
+        # A manifest has them as mappings.
+        read: list[Any] = list(self.spans)
+        made = tuple(each if isinstance(each, Span) else Span(**each) for each in read)
+        object.__setattr__(self, "spans", made)
         accounted = sum(self.rows.values()) + self.ignored + self.quarantined + self.not_sampled
         if self.rows_in != accounted:
             raise DataError(

@@ -49,7 +49,8 @@ def DataGate(
       schema_is_inferred: 1 where nobody reviewed the schema. Texts of which the training split has few are then taken
         for a closed set of values, which others do not break.
       task: JSON, the task's spec. Its module is part of no fingerprint: it is asked for words alone, of refused data.
-      look_only: 1 where nothing is trained on the data: later ones are not compared with them.
+      look_only: 1 where later data are not to be compared with these: nothing is trained on them, or they are a mixture
+        of old rows and new ones.
 
     Raises:
       DataError: naming every anomaly (split, column, what was expected, what came), other labels than a frozen schema

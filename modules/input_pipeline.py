@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PARSE_ROWS = 1024
 SHUFFLE_ROWS = 50_000
 BUCKET_STEP = 8
+# Between the seeds of two epochs: those of neighbouring seeds must not be the same.
+EPOCHS_APART = 1_000_003
 
 
 class Rows(NamedTuple):
@@ -70,10 +72,10 @@ def batches(
     boundaries: Sequence[int],
     batch_size: int,
     *,
-    shuffle_seed: int | None = None,
+    shuffle_seed: int | tf.Tensor | None = None,
     most: int | None = None,
 ) -> tf.data.Dataset:
-    """Batches of rows of similar length, padded to the batch's longest row; shuffled anew in each epoch with a seed.
+    """Batches of rows of similar length, padded to the batch's longest row; shuffled where there is a seed.
 
     `most`: the first so many rows alone.
 
@@ -85,7 +87,7 @@ def batches(
     if most is not None:
         dataset = dataset.take(most)
     if shuffle_seed is not None:
-        dataset = dataset.shuffle(SHUFFLE_ROWS, seed=shuffle_seed)
+        dataset = dataset.shuffle(SHUFFLE_ROWS, seed=shuffle_seed, reshuffle_each_iteration=False)
     padding = {
         name: tf.constant(rows.head.padding.get(name, 0), spec.dtype) for name, spec in dataset.element_spec.items()
     }
@@ -96,6 +98,23 @@ def batches(
         padding_values=padding,
     )
     return dataset.map(rows.head.to_model).prefetch(4).with_options(_options())
+
+
+def epochs_of_batches(
+    rows: Rows, boundaries: Sequence[int], batch_size: int, *, seed: int, epochs: int, first: int = 0, skip: int = 0
+) -> tf.data.Dataset:
+    """The batches of all epochs one after the other, each shuffled in an order of its own that the seed decides.
+
+    Args:
+      first: the epoch to begin with, from 0.
+      skip: how many of its batches are left out: a training that goes on has seen them.
+    """
+
+    def one(epoch: tf.Tensor) -> tf.data.Dataset:
+        return batches(rows, boundaries, batch_size, shuffle_seed=seed + EPOCHS_APART * epoch)
+
+    dataset = tf.data.Dataset.range(first, epochs).flat_map(one)
+    return dataset.skip(skip).prefetch(4).with_options(_options())
 
 
 def pad_inputs(ids: tf.Tensor, lengths: tf.Tensor, type_ids: tf.Tensor | None = None) -> dict[str, tf.Tensor]:

@@ -28,6 +28,9 @@ def in_order() -> Iterator[None]:
     """Inside, a request interrupts nothing: the work asks `requested` often, sees to its things and raises Terminated.
 
     It has the time that pipeline.signals gives it; then it is interrupted like any other.
+
+    Raises:
+      Terminated: the work came to its end without having asked since the request.
     """
     global _in_order
     _in_order += 1
@@ -35,6 +38,8 @@ def in_order() -> Iterator[None]:
         yield
     finally:
         _in_order -= 1
+    if _requested:
+        raise Terminated
 
 
 def is_in_order() -> bool:

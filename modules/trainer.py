@@ -2,17 +2,19 @@
 
 import dataclasses
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from data.errors import UserError
-from modules import devices, input_pipeline
+from modules import devices, input_pipeline, stop
+from modules.checkpoints import Checkpoints, folder_for
 from modules.encoder import load_encoder
 from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
 from modules.heads.head import Head, Watch, inference
@@ -76,19 +78,38 @@ def run_fn(fn_args: FnArgs) -> None:
             total_steps=steps * training["epochs"],
             weight_decay=training["weight_decay"],
         )
+        optimizer.build(model.trainable_variables)
         if training["mixed_precision"] == "float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         model.compile(optimizer, head.loss(model), metrics=head.training_metrics(model))
 
-    started = time.monotonic()
-    history = model.fit(
-        input_pipeline.batches(train, boundaries, training["batch_size"], shuffle_seed=training["seed"]),
-        validation_data=input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]),
+    callbacks, early = _callbacks(fn_args.model_run_dir, steps, training, head.watch)
+    checkpoints = Checkpoints(
+        folder_for(fn_args.model_run_dir, fn_args.train_files, fn_args.custom_config),
+        model,
+        early,
+        steps=steps,
         epochs=training["epochs"],
-        callbacks=_callbacks(fn_args.model_run_dir, steps, training, head.watch),
-        verbose=0,
+        minutes=training["checkpoint_minutes"],
     )
-    fit_seconds = time.monotonic() - started
+    batches = input_pipeline.epochs_of_batches(
+        train,
+        boundaries,
+        training["batch_size"],
+        seed=training["seed"],
+        epochs=training["epochs"],
+        first=checkpoints.place.epoch,
+        skip=checkpoints.place.step,
+    )
+    with stop.in_order(), _memory_told(training["batch_size"], settings.max_seq_length):
+        model.fit(
+            batches,
+            validation_data=input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]),
+            epochs=training["epochs"],
+            steps_per_epoch=steps,
+            callbacks=[*callbacks, checkpoints],
+            verbose=0,
+        )
 
     forward = inference(model)
     decision = head.decide(model, forward, input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]))
@@ -106,15 +127,28 @@ def run_fn(fn_args: FnArgs) -> None:
         rounding=ROUNDING if training["mixed_precision"] == "none" else HALF_PRECISION_ROUNDING,
     )
     record = {
-        "fit_seconds": fit_seconds,
+        "fit_seconds": checkpoints.seconds,
         "rows": len(lengths),
         "steps_per_epoch": steps,
-        "history": {name: [float(v) for v in values] for name, values in history.history.items()},
+        "history": checkpoints.history,
         "export": exported,
         **decision,
     }
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     Path(fn_args.model_run_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+    checkpoints.remove()
+
+
+@contextmanager
+def _memory_told(batch_size: int, max_seq_length: int) -> Iterator[None]:
+    """Says which settings to lower where there is not enough memory for a step."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"not enough memory for a training step of {batch_size} rows with up to {max_seq_length} tokens: lower"
+            f" training.batch_size or preprocessing.max_seq_length ({str(error.message).splitlines()[0]})"
+        ) from error
 
 
 def _check_holdout(head: Head, holdout: Mapping[str, Any], training: dict[str, Any]) -> None:
@@ -129,16 +163,19 @@ def _check_holdout(head: Head, holdout: Mapping[str, Any], training: dict[str, A
 
 def _callbacks(
     log_folder: str, steps: int, training: dict[str, Any], watch: Watch
-) -> list[tf_keras.callbacks.Callback]:
+) -> tuple[list[tf_keras.callbacks.Callback], tf_keras.callbacks.EarlyStopping | None]:
+    """All of them, and the early stopping among them."""
     patience = training["early_stopping_patience"]
-    return [
+    early = None if patience is None else keep_best(watch, patience)
+    callbacks = [
         ReportProgress(steps, training["epochs"]),
         tf_keras.callbacks.TensorBoard(log_folder, write_graph=False, profile_batch=0),
-        *([] if patience is None else [keep_best(watch, patience)]),
+        *([] if early is None else [early]),
     ]
+    return callbacks, early
 
 
-def keep_best(watch: Watch, patience: int) -> tf_keras.callbacks.Callback:
+def keep_best(watch: Watch, patience: int) -> tf_keras.callbacks.EarlyStopping:
     """Stops after `patience` epochs that are not better on the held-out part; keeps the best epoch's weights always."""
     return KeepBest(watch.log, mode=watch.mode, patience=patience, restore_best_weights=True)
 

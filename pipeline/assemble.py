@@ -16,6 +16,7 @@ from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.eval_config import build_eval_config
 from pipeline.graph import create_pipeline
+from pipeline.new_data import least_changes
 from pipeline.prepare import keep_vocabulary
 from pipeline.schema_file import keep_schema
 
@@ -28,10 +29,10 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
     return create_pipeline(
         name=config.name,
         root=str(config.artifact_root / "artifacts"),
-        metadata=config.metadata.connection(),
+        metadata=config.metadata.connection(secrets=False),
         data_folder=str(staged.folder),
         manifest=str(staged.folder / "manifest.json"),
-        schema_file=keep_schema(config.data.schema_file, config.artifact_root),
+        schema_file=keep_schema(config.data.schema_file, config.artifact_root, by_span=bool(staged.spans)),
         min_rows=json.dumps(config.data.min_rows.model_dump()),
         texts={
             "task": json.dumps(task.spec()),
@@ -65,7 +66,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
             "export": config.export.model_dump(),
         },
         task=json.dumps(task.spec()),
-        eval_config=build_eval_config(task, config.evaluation, config.slices),
+        eval_config=build_eval_config(task, config.evaluation, config.slices, _least_changes(config, staged, task)),
         slicing=_slicing(config, task),
         behaviour={
             "task": json.dumps(task.spec()),
@@ -76,16 +77,23 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
         beam_args=config.orchestration.beam_args,
         cache=config.orchestration.cache,
         data_only=data_only,
-        task_modules={
-            "TextStatisticsGen": [type(task).__module__],
-            "Transform": [task.preprocessing],
-            "Trainer": [type(task).__module__],
-            "EvalPredictions": [type(task).__module__],
-            "Evaluator": [type(task).__module__, *task.metric_modules],
-            "BehaviourTests": [type(task).__module__],
-            "Canary": [type(task).__module__],
-        },
+        compared_later=not staged.spans,
+        task_modules=task_modules(task),
     )
+
+
+def task_modules(task: Task) -> dict[str, list[str]]:
+    """What components load of the task, by component."""
+    own = type(task).__module__
+    return {
+        "TextStatisticsGen": [own],
+        "Transform": [task.preprocessing],
+        "Trainer": [own],
+        "EvalPredictions": [own],
+        "Evaluator": [own, *task.metric_modules],
+        "BehaviourTests": [own],
+        "Canary": [own],
+    }
 
 
 def _text_limits(config: Config) -> str:
@@ -97,6 +105,12 @@ def _text_limits(config: Config) -> str:
             "faults": data.faults.model_dump(exclude={"very_long_tokens"}),
         }
     )
+
+
+def _least_changes(config: Config, staged: Staged, task: Task) -> dict[tuple[str, str], dict[str, float]]:
+    if not staged.spans:
+        return {}
+    return least_changes(task, config.evaluation.model_dump(), config.new_data.model_dump())
 
 
 def _slicing(config: Config, task: Task) -> str:

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
@@ -16,6 +15,7 @@ from tfx.types.artifact import ArtifactState
 
 from pipeline.audit import EXECUTION_TYPES, NODES, Audit
 from pipeline.store_address import StoreAddress
+from pipeline.store_handle import StoreHandle
 
 PUSHED_MODEL_KEY = "pushed_model"
 Outputs = dict[str, list[Artifact]]
@@ -41,7 +41,7 @@ def audited(
       inputs: ids of artifacts by key.
       outputs: artifacts by key, `pushed_model` with the properties that it will have.
     """
-    with _opened(address) as handle:
+    with StoreHandle(address) as handle:
         contexts = [
             context_lib.register_context_if_not_exists(handle, kind, name)
             for kind, name in (
@@ -63,18 +63,25 @@ def audited(
         publish.publish_succeeded_execution(handle, execution.id, contexts, made)
 
 
-def settle(address: StoreAddress) -> None:
+def settle(address: StoreAddress, pipeline: str) -> None:
     """Completes or gives up what a killed promotion or rollback has left pending: its version is there, or it is not.
 
     To be called with the artifact root's lock held, when nobody is at work.
     """
     if not address.exists():
         return
-    with _opened(address) as handle:
+    with StoreHandle(address) as handle:
         for name in EXECUTION_TYPES.values():
             for execution in handle.store.get_executions_by_type(name):
-                if execution.last_known_state == metadata_store_pb2.Execution.RUNNING:
+                pending = execution.last_known_state == metadata_store_pb2.Execution.RUNNING
+                if pending and _is_of(handle, execution.id, pipeline):
                     _settle(handle, execution.id)
+
+
+def _is_of(handle: metadata.Metadata, execution_id: int, pipeline: str) -> bool:
+    """Whether it is this pipeline's: another one's, in the same store, may be at work."""
+    contexts = handle.store.get_contexts_by_execution(execution_id)
+    return any(each.type == constants.PIPELINE_CONTEXT_TYPE_NAME and each.name == pipeline for each in contexts)
 
 
 def _settle(handle: metadata.Metadata, execution_id: int) -> None:
@@ -101,7 +108,3 @@ def _type(audit: Audit) -> metadata_store_pb2.ExecutionType:
     for name, value in audit.properties().items():
         made.properties[name] = metadata_store_pb2.INT if isinstance(value, int) else metadata_store_pb2.STRING
     return made
-
-
-def _opened(address: StoreAddress) -> Any:
-    return metadata.Metadata(address.connection())

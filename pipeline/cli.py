@@ -26,8 +26,10 @@ from pipeline.commands.promote import promote
 from pipeline.commands.report import report
 from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
+from pipeline.commands.run_node import run_node
 from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
+from pipeline.commands.score import score
 from pipeline.commands.serve import serve
 
 COMMANDS = (
@@ -35,6 +37,7 @@ COMMANDS = (
     eda,
     init,
     predict,
+    score,
     serve,
     runs,
     report,
@@ -49,6 +52,7 @@ COMMANDS = (
     data,
     encoder,
     compile_,
+    run_node,
 )
 
 

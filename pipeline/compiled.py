@@ -1,5 +1,6 @@
 """A pipeline as TFX's intermediate representation (IR): compiled, kept in a file, and read again. Imports TFX."""
 
+import difflib
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -42,6 +43,21 @@ def read_ir(file: Path) -> pipeline_pb2.Pipeline:
         ir = pipeline_pb2.Pipeline()
     if not ir.nodes:
         raise UserError(f"{file}: this is no compiled pipeline, or one of another version of TFX")
+    return ir
+
+
+def of_run(root: Path, run_id: str, node: str | None = None) -> pipeline_pb2.Pipeline:
+    """The pipeline of a run that was prepared under an artifact root.
+
+    Raises:
+      UserError: it is not there or not readable, or it has no such `node`.
+    """
+    ir = read_ir(root / FOLDER / f"{run_id}.pb")
+    known = upstream_nodes(ir)
+    if node is not None and node not in known:
+        near = difflib.get_close_matches(node, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise UserError(f"--node {node!r}: the pipeline has no such node; {hint}")
     return ir
 
 

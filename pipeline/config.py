@@ -12,10 +12,13 @@ from pydantic import AfterValidator, Field, SerializeAsAny, create_model, model_
 
 from modules.tasks import TASKS, task_class
 from modules.tasks.task import Task, TaskOptions
+from pipeline.settings.airflow import AirflowConfig
 from pipeline.settings.data import DataConfig
 from pipeline.settings.delivery import OrchestrationConfig, PushConfig, TrackingConfig
 from pipeline.settings.judgement import BehaviourConfig, CanaryConfig, EvaluationConfig
 from pipeline.settings.model import EncoderConfig, ExportConfig, PreprocessingConfig, TrainingConfig
+from pipeline.settings.new_data import NewDataConfig
+from pipeline.settings.scoring import ScoreConfig
 from pipeline.settings.section import Section
 from pipeline.store_address import StoreAddress, address_from
 
@@ -55,12 +58,15 @@ class Config(Section):
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    new_data: NewDataConfig = NewDataConfig()
     export: ExportConfig = ExportConfig()
     behaviour: BehaviourConfig = BehaviourConfig()
     canary: CanaryConfig = CanaryConfig()
     push: PushConfig = PushConfig()
+    score: ScoreConfig = ScoreConfig()
     orchestration: OrchestrationConfig = OrchestrationConfig()
     tracking: TrackingConfig = TrackingConfig()
+    airflow: AirflowConfig = AirflowConfig()
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Config:
@@ -85,11 +91,12 @@ class Config(Section):
     def _evaluation_problems(self) -> list[str]:
         task = task_class(self.task)
         found = []
-        bounds = {name: getattr(self.evaluation, name) for name in ("min", "max_drop", "slice_min")}
+        bounds = {f"evaluation.{name}": getattr(self.evaluation, name) for name in ("min", "max_drop", "slice_min")}
+        bounds |= {f"new_data.{name}": getattr(self.new_data, name) for name in ("max_drop", "min_gain")}
         for section, given in bounds.items():
             unknown = [name for name in given if name not in task.metrics]
             known = ", ".join(task.metrics)
-            found += [f"evaluation.{section}.{name}: the task {self.task} has the metrics {known}" for name in unknown]
+            found += [f"{section}.{name}: the task {self.task} has the metrics {known}" for name in unknown]
         return found
 
     def make_task(self, labels: Sequence[str] | None = None) -> Task:

@@ -97,10 +97,13 @@ _PATH_KEYS = (
     ("data", "path"),
     ("data", "eval_path"),
     ("data", "schema_file"),
+    ("new_data", "folder"),
     ("preprocessing", "vocab_file"),
     ("push", "folder"),
     ("orchestration", "artifact_root"),
     ("orchestration", "metadata_path"),
+    ("orchestration", "metadata", "password_file"),
+    *(("orchestration", "metadata", "tls", key) for key in ("ca", "cert", "key")),
     ("tracking", "folder"),
 )
 
@@ -110,8 +113,10 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     A suite of behaviour tests is a path unless it is built in.
     """
-    for section, key in _PATH_KEYS:
-        part = values.get(section)
+    for *sections, key in _PATH_KEYS:
+        part: Any = values
+        for section in sections:
+            part = part.get(section) if isinstance(part, dict) else None
         if isinstance(part, dict) and isinstance(part.get(key), str) and "://" not in part[key]:
             part[key] = str(folder / Path(part[key]).expanduser())
     behaviour = values.get("behaviour")

@@ -65,7 +65,8 @@ def node_tasks(nodes: Mapping[str, Sequence[str]], argv_of: Callable[[str], Sequ
     return [
         DagTask(PREPARE, (), argv_of(PREPARE)),
         *(DagTask(node, upstream or (PREPARE,), argv_of(node)) for node, upstream in nodes.items()),
-        DagTask(VERDICT, leaves, argv_of(VERDICT), always=True),
+        # Where a node has failed, it fails however often it is tried.
+        DagTask(VERDICT, leaves, argv_of(VERDICT), always=True, retries=1),
     ]
 
 

@@ -13,6 +13,7 @@ from data.encoders import begin
 from pipeline.config import Config
 from pipeline.config_file import built_in_names
 from pipeline.dag_description import DAG_FILE, DagTask, description, node_tasks, own_command, write_description
+from pipeline.new_data import for_new_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.run import checked_data
 from pipeline.tracking import check_tracker
@@ -22,13 +23,20 @@ FOLDER = "airflow"
 
 
 def write_dag_files(
-    config: Config, source: str, overrides: Sequence[str], folder: Path | None, *, verbose: bool = False
+    config: Config,
+    source: str,
+    overrides: Sequence[str],
+    folder: Path | None,
+    *,
+    verbose: bool = False,
+    new_data: bool = False,
 ) -> Path:
     """Checks the data as a run does, compiles the pipeline, and writes its description; returns that file.
 
     Args:
       source, overrides: how the configuration was named, which is how each task will name it.
       folder: where the files go; default ARTIFACT_ROOT/airflow.
+      new_data: the DAG of runs with new data, which has another name and schedule.
 
     Raises:
       UserError: the data, the encoder or a setting cannot be used.
@@ -46,11 +54,15 @@ def write_dag_files(
             from pipeline.assemble import assemble
             from pipeline.compiled import compiled, upstream_nodes, write_ir
 
-            ir = compiled(assemble(config, staged, begin(config.encoder.handle).result()))
-        tasks = node_tasks(upstream_nodes(ir), lambda node: run_node_argv(source, overrides, node))
-        write_ir(ir, folder / f"{config.name}.pb")
+            settings = for_new_data(config) if new_data else config
+            ir = compiled(assemble(settings, staged, begin(config.encoder.handle).result()))
+        flags = ["--new-data"] if new_data else []
+        tasks = node_tasks(upstream_nodes(ir), lambda node: [*run_node_argv(source, overrides, node), *flags])
+        name, kind = (f"{config.name}-new-data", "continuous") if new_data else (config.name, "train")
+        write_ir(ir, folder / f"{name}.pb")
         airflow = config.model_dump(mode="json").get("airflow", {})
-        file = write_description(description(config.name, "train", airflow, tasks, Path.cwd()), folder)
+        airflow |= {"schedule": config.new_data.schedule} if new_data else {}
+        file = write_description(description(name, kind, airflow, tasks, Path.cwd()), folder)
         console.print(tasks_table(tasks))
         console.print(f"written: {escape(str(file))}", soft_wrap=True)
         _show_next(console, folder)

@@ -45,7 +45,7 @@ def at_work(config: Config) -> Iterator[tuple[Lineage, list[Push]]]:
             f"{config.name} has no runs in {config.artifact_root}: tfx-bert run CONFIG makes and judges models"
         )
     with only_run_in(config.artifact_root, "a promotion or a rollback"):
-        settle(config.metadata)
+        settle(config.metadata, config.name)
         store = open_to_read(config.metadata)
         assert store is not None
         yield Lineage(store, config.name), pushes_of(store, config.name)

@@ -18,10 +18,13 @@ from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from modules import stop
+from pipeline.store_address import StoreAddress
+from pipeline.store_handle import StoreHandle
 from pipeline.watch import Watcher
 
 # By run id: Beam pickles its DoFns, and a watcher cannot be pickled.
 _watchers: dict[str, Watcher] = {}
+_addresses: dict[str, StoreAddress] = {}
 
 
 def run(
@@ -29,12 +32,14 @@ def run(
     pipeline: Pipeline,
     run_id: str,
     watcher: Watcher,
+    address: StoreAddress,
     uncached: Collection[str] = (),
     arrange: Callable[[pipeline_pb2.Pipeline], None] | None = None,
 ) -> None:
     """Runs a pipeline on `local` or `beam` under a run id of our own; nodes in `uncached` run whatever the cache holds.
 
     Args:
+      address: where ML Metadata is; what the pipeline says of it has no password.
       arrange: is given the compiled graph before the first node runs; nodes that it marks to be skipped are.
 
     Raises:
@@ -43,7 +48,7 @@ def run(
     """
     runner: IrBasedRunner = {"local": WatchedLocalDagRunner, "beam": WatchedBeamDagRunner}[engine]()
     runner.run_id, runner.uncached, runner.arrange = run_id, uncached, arrange
-    _watchers[run_id] = watcher
+    _watchers[run_id], _addresses[run_id] = watcher, address
     try:
         runner.run(pipeline)
     except Exception as error:
@@ -54,7 +59,7 @@ def run(
             raise watcher.failure from error
         raise
     finally:
-        del _watchers[run_id]
+        del _watchers[run_id], _addresses[run_id]
 
 
 class WatchedLocalDagRunner(LocalDagRunner):
@@ -67,8 +72,6 @@ class WatchedLocalDagRunner(LocalDagRunner):
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
         _prepare(pipeline, self)
         deployment = runner_utils.extract_local_deployment_config(pipeline)
-        connection = deployment.metadata_connection_config
-        connection = getattr(connection, connection.WhichOneof("connection_config"))
         for node in (wrapped.pipeline_node for wrapped in pipeline.nodes):
             node_id = node.node_info.id
             if node.execution_options.HasField("skip") or node_id in _watchers[self.run_id].finished:
@@ -76,7 +79,7 @@ class WatchedLocalDagRunner(LocalDagRunner):
             executor_spec = runner_utils.extract_executor_spec(deployment, node_id)
             node_launcher = launcher.Launcher(
                 pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
+                mlmd_connection=StoreHandle(_addresses[self.run_id]),
                 pipeline_info=pipeline.pipeline_info,
                 pipeline_runtime_spec=pipeline.runtime_spec,
                 executor_spec=executor_spec,
@@ -119,7 +122,16 @@ class WatchedBeamDagRunner(BeamDagRunner):
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
         _prepare(pipeline, self)
-        with mock.patch.object(beam, "Pipeline", _InMemoryPipeline):
+        address = _addresses[self.run_id]
+
+        def handle(config: Any) -> StoreHandle:
+            """TFX logs the config that the nodes get: it has no password."""
+            return StoreHandle(address)
+
+        with (
+            mock.patch.object(beam, "Pipeline", _InMemoryPipeline),
+            mock.patch.object(metadata, "Metadata", handle),
+        ):
             super().run_with_ir(pipeline, run_options)
 
 

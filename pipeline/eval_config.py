@@ -1,6 +1,6 @@
 """What Evaluator is asked for, in TFMA's terms: candidate, model to beat, slices, and the task's metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tensorflow_model_analysis.proto import config_pb2 as tfma
 
@@ -16,8 +16,17 @@ _METHODS = {
 }
 
 
-def build_eval_config(task: Task, settings: EvaluationConfig, slices: Sequence[str]) -> tfma.EvalConfig:
-    """Metrics overall and by slice; thresholds on the overall slice and, where asked for, on each other."""
+def build_eval_config(
+    task: Task,
+    settings: EvaluationConfig,
+    slices: Sequence[str],
+    changes: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
+) -> tfma.EvalConfig:
+    """Metrics overall and by slice; thresholds on the overall slice and, where asked for, on each other.
+
+    Args:
+      changes: by slice (name and value) and metric, the least change against the model to beat.
+    """
     model = {"signature_name": "serve_examples", "label_keys": task.label_keys()}
     gates = Gates(
         {**task.min_metrics, **settings.min},
@@ -25,6 +34,7 @@ def build_eval_config(task: Task, settings: EvaluationConfig, slices: Sequence[s
         settings.slice_min,
         # Within one class, precision is 0 or 1 and says nothing.
         [name for name in slices if LABEL not in name.split(CROSS)],
+        changes,
     )
     config = tfma.EvalConfig(
         model_specs=[

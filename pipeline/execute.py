@@ -18,6 +18,7 @@ from pipeline.leftovers import give_up, settle_killed
 from pipeline.metadata_store import RunReader
 from pipeline.records import RecordKeeper
 from pipeline.selection import Selection
+from pipeline.store_owner import claim
 from pipeline.view import RunView
 from pipeline.watch import Listener, Watcher
 
@@ -96,7 +97,8 @@ def abandon(config: Config, run_id: str) -> None:
 def _prepared(order: Order, *, data_only: bool = False) -> Pipeline:
     grow_memory()
     order.config.metadata.prepare()
-    settle(order.config.metadata)
+    claim(order.config)
+    settle(order.config.metadata, order.config.name)
     settle_killed(order.config)
     return assemble(order.config, order.staged, order.encoder, data_only=data_only)
 
@@ -121,5 +123,5 @@ def _run(
         if arrangement is not None:
             arrangement(graph, watcher)
 
-    engines.run(order.engine, pipeline, run_id, watcher, uncached, arrange)
+    engines.run(order.engine, pipeline, run_id, watcher, order.config.metadata, uncached, arrange)
     return readers[0] if readers else None

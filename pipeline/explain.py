@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from pipeline.explain_tables import Report, gates_table, margin_of, worst_slices
+from pipeline.explain_tables import CHANGES, Report, gates_table, margin_of, worst_slices
+from pipeline.new_spans import spans_in_words
 from pipeline.notes import notes
 from pipeline.records import RunRecord
 from pipeline.resume import UNFINISHED
@@ -102,7 +103,7 @@ def _behaviour(report: Report) -> list[str]:
 
 def _data(report: Report) -> list[str]:
     data = report.get("data") or {}
-    lines = list(data.get("anomalies") or [])
+    lines = [*spans_in_words(data.get("spans") or []), *(data.get("anomalies") or [])]
     for drift in data.get("drift") or []:
         if drift.get("exceeded"):
             lines.append(
@@ -147,14 +148,17 @@ def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[
         steps.append("the limits of the behaviour tests are in their file, max_failure_rate")
     if ((report.get("serving") or {}).get("canary") or {}).get("failures") and record.blessed:
         return [*steps, "what a server may take is under canary: in the configuration; the next run tries it again"]
+    if record.spans and not in_production:
+        steps.append("its new files are tried again together with the next one; the folder of new data stays as it is")
     if in_production:
         return [*steps, "the model is in production all the same; to take it out: tfx-bert rollback"]
     return [*steps, f'to push this model all the same: tfx-bert promote {record.id} --reason "..."']
 
 
 def _threshold_step(gate: dict[str, Any]) -> str:
-    lower_bound = "min" if gate.get("slice") in (None, "overall") else "slice_min"
-    key = f"evaluation.{'max_drop' if gate.get('kind') == 'max_drop' else lower_bound}.{gate['metric']}"
+    kind, overall = gate.get("kind"), gate.get("slice") in (None, "overall")
+    section = "new_data" if kind in CHANGES and not overall else "evaluation"
+    key = f"{section}.{kind if kind in CHANGES else 'min' if overall else 'slice_min'}.{gate['metric']}"
     margin = margin_of(gate)
     needed = ""
     if margin is not None:
@@ -163,7 +167,7 @@ def _threshold_step(gate: dict[str, Any]) -> str:
         # Rounded to the side on which the model passes.
         limit = (math.floor if lower else math.ceil)(round(limit * 1e4, 6)) / 1e4
         needed = f"; this model would pass with {'at most' if lower else 'at least'} {limit:.4f}"
-    return f"{key} is {abs(gate['bound']):g}{needed}"
+    return f"{key} is {gate['bound'] if kind == 'min_gain' else abs(gate['bound']):g}{needed}"
 
 
 def _figure(value: float | None) -> str:

@@ -12,6 +12,8 @@ from modules.tasks import TASKS, task_class
 ENOUGH_ROWS, SHOWN_SLICES = 30, 5
 # Shares of rows, whose intervals follow from the number of rows; of others they do not.
 SHARES_OF_ROWS = ("accuracy", "exact_match", "answered")
+# Gates that are counted from the value of the model in production.
+CHANGES = ("max_drop", "min_gain")
 LEFT = ("metric", "slice", "95 % interval", "asked", "")
 Report = dict[str, Any]
 
@@ -29,7 +31,7 @@ def gates_table(report: Report) -> list[RenderableType]:
         low, high = _interval(gate["metric"], {**found, **_known(gate)}, of_rows)
         margin = margin_of(gate)
         note = "passed" if gate.get("passed", True) else "[bold red]missed[/]"
-        if not gate.get("passed", True) and gate.get("kind") != "max_drop" and high is not None:
+        if not gate.get("passed", True) and gate.get("kind") not in CHANGES and high is not None:
             note += " (within the interval)" if high >= gate["bound"] else ""
         lines.append(
             {
@@ -59,20 +61,28 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked(gate: dict[str, Any]) -> str:
-    if gate.get("kind") != "max_drop":
+    if gate.get("kind") not in CHANGES:
         return f"at least {gate['bound']:.4f}"
     production = gate.get("production")
     against = "" if production is None else f", which has {production:.4f}"
+    if gate.get("kind") == "min_gain":
+        return f"at least {gate['bound']:.4f} more than in production{against}"
     return f"at most {abs(gate['bound']):.4f} less than in production{against}"
 
 
 def margin_of(gate: dict[str, Any]) -> float | None:
     """By how much a gate was passed, or missed where it is negative; None where that is not known."""
     value, production = gate.get("value"), gate.get("production")
-    if value is None or (gate.get("kind") == "max_drop" and production is None):
+    if value is None or (gate.get("kind") in CHANGES and production is None):
         return None
-    bound = gate["bound"] if gate.get("kind") != "max_drop" else production - abs(gate["bound"])
-    return float(value - bound)
+    return float(value - lower_bound(gate))
+
+
+def lower_bound(gate: dict[str, Any]) -> float:
+    """What the value must reach; of a gate against the model in production, whose value is known."""
+    if gate.get("kind") == "max_drop":
+        return float(gate["production"] - abs(gate["bound"]))
+    return float(gate["bound"] + (gate["production"] if gate.get("kind") == "min_gain" else 0))
 
 
 def worst_slices(report: Report) -> list[RenderableType]:

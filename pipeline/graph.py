@@ -37,9 +37,12 @@ from modules.sliced_evaluator import SlicedEvaluator
 from modules.text_artifacts import ExampleTextStatistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator
-from pipeline.fingerprint import ROOT, fingerprint
+from pipeline.fingerprint import fingerprint
+from pipeline.package_args import package_args
 
 SPLITS = ("train", "eval")
+# The setting that each component has beside its own.
+FINGERPRINT = "depends_on"
 
 # Component: the modules it loads beside the task's, and the packages whose versions its result depends on.
 DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -90,11 +93,12 @@ def create_pipeline(
     cache: bool,
     task_modules: Mapping[str, Sequence[str]],
     data_only: bool = False,
+    compared_later: bool = True,
 ) -> Pipeline:
     """Builds the pipeline from plain values.
 
     Args:
-      metadata: where ML Metadata is.
+      metadata: where ML Metadata is; without the password, as it gets into TFX's IR and its log.
       data_folder: staged data, one folder of CSV files for each split.
       manifest: path of the staged data's manifest.json.
       schema_file: a frozen schema; None infers one.
@@ -110,6 +114,7 @@ def create_pipeline(
       push_folder: TF Serving's model_base_path.
       task_modules: by component, what it loads of the task.
       data_only: ends the graph with DataGate.
+      compared_later: whether the texts of later runs are compared with these.
     """
     assemble = partial(
         _pipeline,
@@ -157,7 +162,7 @@ def create_pipeline(
         min_rows=min_rows,
         schema_is_inferred=int(schema_file is None),
         task=task,
-        look_only=int(data_only),
+        look_only=int(data_only or not compared_later),
     )
     # What a frozen schema refuses is there to be compared with it.
     gate.add_upstream_node(schema_gen)
@@ -256,14 +261,11 @@ def _pipeline(
     """The components with the fingerprints of what they depend on."""
     for component in components:
         if isinstance(component, BaseComponent):
-            modules, packages = DEPENDS_ON[component.id]
-            component.exec_properties["depends_on"] = fingerprint(
-                [*modules, *task_modules.get(component.id, ())], packages
-            )
-    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *_package_args()], **arguments)
+            component.exec_properties[FINGERPRINT] = fingerprint_of(component.id, task_modules)
+    return Pipeline(components=list(components), beam_pipeline_args=[*beam_args, *package_args()], **arguments)
 
 
-def _package_args() -> list[str]:
-    """What remote Beam workers install: this project. Without it, TFX packs its own sources anew for each component."""
-    setup_file = ROOT / "setup.py"
-    return [f"--setup_file={setup_file}"] if setup_file.is_file() else []
+def fingerprint_of(component: str, task_modules: Mapping[str, Sequence[str]]) -> str:
+    """What a component depends on beside its inputs and settings, as it is now."""
+    modules, packages = DEPENDS_ON[component]
+    return fingerprint([*modules, *task_modules.get(component, ())], packages)

@@ -10,6 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from tfx.dsl.compiler import constants
 
 from pipeline.config import Config
+from pipeline.metadata_store import opened
 from pipeline.records import keep_status, killed_records, leave
 from pipeline.resume import ENGINES
 
@@ -35,7 +36,7 @@ def give_up(config: Config, run_id: str) -> None:
 
     A run that is resumed takes up the same executions. A Trainer's checkpoints are in no output, and stay.
     """
-    store = mlmd.MetadataStore(config.metadata.connection())
+    store = opened(config.metadata)
     for name in (f"{run_id}{part}" for part in PASSES):
         run = store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, name)
         if run is not None:

@@ -9,6 +9,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from modules.push_history import property_of
 from pipeline.store_address import StoreAddress
+from pipeline.store_connection import connect
 
 _Event = metadata_store_pb2.Event
 _INPUTS, _OUTPUTS = (_Event.INPUT, _Event.DECLARED_INPUT), (_Event.OUTPUT, _Event.DECLARED_OUTPUT)
@@ -17,7 +18,7 @@ STAMPED, INFRA = "stamped_model", "InfraBlessing"
 
 def open_to_read(metadata: StoreAddress) -> mlmd.MetadataStore | None:
     """The store, to read alone, whoever writes it meanwhile; None where there is none yet."""
-    return mlmd.MetadataStore(metadata.connection(readonly=True)) if metadata.exists() else None
+    return connect(metadata, readonly=True) if metadata.exists() else None
 
 
 class Lineage:

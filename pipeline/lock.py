@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from data.errors import UserError
+from pipeline.lease import refuse_while_leased
 
 
 @contextmanager
@@ -20,7 +21,8 @@ def only_run_in(root: Path, what: str = "") -> Iterator[Callable[[str], None]]:
       what: holds it, such as "run 20261127-163000"; the function that is given says it later.
 
     Raises:
-      UserError: another run holds it, with its process id, what it is, and since when.
+      UserError: another run holds it, with its process id, what it is, and since when; or a scheduled run is between
+        two of its tasks.
     """
     with open(root / ".lock", "a+", encoding="ascii") as file:
         try:
@@ -31,6 +33,7 @@ def only_run_in(root: Path, what: str = "") -> Iterator[Callable[[str], None]]:
                 f"{_holder(file.read())} is at work in {root}: wait for it,"
                 " or give this one a folder of its own with orchestration.artifact_root"
             ) from None
+        refuse_while_leased(root)
 
         def tell(what: str) -> None:
             _note(file, what)

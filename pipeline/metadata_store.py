@@ -7,9 +7,11 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 from tfx.dsl.compiler import constants
 
-from modules.push_history import Push, pushes_of
+from modules.push_history import Push, property_of, pushes_of
 from pipeline.audit import withdrawal_in_words
 from pipeline.store_address import StoreAddress
+from pipeline.store_connection import connect
+from pipeline.watch import ComponentReport
 
 _STATES = {
     mlmd_pb2.Execution.COMPLETE: "done",
@@ -58,9 +60,25 @@ class RunReader:
         outputs, inputs = self._artifacts(latest.id, _OUTPUT), self._artifacts(latest.id, _INPUT)
         return NodeResult(_STATES.get(latest.last_known_state, "failed"), outputs, inputs, latest)
 
+    def report(self, node_id: str) -> ComponentReport:
+        """A node's state and seconds, where nobody has watched it."""
+        found = self.node(node_id)
+        made = found.execution
+        seconds = (made.last_update_time_since_epoch - made.create_time_since_epoch) / 1000 if made else 0.0
+        return ComponentReport(node_id, found.state, seconds, 0)
+
     def pushes(self) -> list[Push]:
         """All that the pipeline ever pushed, the oldest first."""
         return pushes_of(self._store, self._pipeline)
+
+    def refused_before(self, node_id: str, model: mlmd_pb2.Artifact) -> bool:
+        """Whether the newest blessing that a node has given to a model, in any run, was none."""
+        node = self._store.get_context_by_type_and_name(constants.NODE_CONTEXT_TYPE_NAME, f"{self._pipeline}.{node_id}")
+        of_node = {e.id for e in self._store.get_executions_by_context(node.id)} if node else set()
+        asked = {e.execution_id for e in self._store.get_events_by_artifact_ids([model.id]) if e.type in _INPUT}
+        found = [self._artifacts(execution, _OUTPUT) for execution in asked & of_node]
+        blessings = {artifact.id: artifact for outputs in found for artifact in outputs.values()}
+        return bool(blessings) and property_of(blessings[max(blessings)], "blessed").int_value == 0
 
     def judged_before(self, push: Push) -> bool:
         """Whether a push came after all that this run has made or taken from the cache to judge its model."""
@@ -90,9 +108,15 @@ def describe_run(metadata: StoreAddress, run_id: str, properties: Mapping[str, s
     store.put_contexts([run])
 
 
+def cancel(metadata: StoreAddress, execution: mlmd_pb2.Execution) -> None:
+    """Notes that an execution was broken off; another attempt may take it up again."""
+    execution.last_known_state = mlmd_pb2.Execution.CANCELED
+    opened(metadata).put_executions([execution])
+
+
 def opened(metadata: StoreAddress) -> mlmd.MetadataStore:
     """The store, to read and write; made where there is none.
 
     Not with tfx.orchestration.metadata: to import that takes 4 s, of which a command without TFX has no use.
     """
-    return mlmd.MetadataStore(metadata.connection())
+    return connect(metadata)

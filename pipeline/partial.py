@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ml_metadata as mlmd
-from tfx.orchestration import metadata
 from tfx.orchestration.portable import partial_run_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline import unchanged
 from pipeline.leftovers import PASSES
-from pipeline.metadata_store import NodeResult, RunReader
+from pipeline.metadata_store import NodeResult, RunReader, opened
 from pipeline.resume import NEW_RUN
 from pipeline.selection import Refused, Selection
 from pipeline.store_address import StoreAddress
+from pipeline.store_handle import StoreHandle
 
 RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
@@ -56,7 +56,7 @@ def arrange(graph: pipeline_pb2.Pipeline, selection: Selection, address: StoreAd
     needed = [name for name, node in nodes.items() if _is_required(node)]
     part = _based(graph, [nodes[name] for name in needed], runs, selection, address, earlier)
     if part.base is not None:
-        with metadata.Metadata(address.connection()) as handle:
+        with StoreHandle(address) as handle:
             partial_run_utils.snapshot(handle, graph, part.base)
     return part
 
@@ -79,7 +79,7 @@ def _based(
     if not needed:
         return Part(runs)
     names = [node.node_info.id for node in needed]
-    store = mlmd.MetadataStore(address.connection())
+    store = opened(address)
     refusals: list[str] = []
     for run_id in earlier:
         reader = RunReader(address, graph.pipeline_info.id, run_id)
@@ -139,7 +139,7 @@ def finished(graph: pipeline_pb2.Pipeline, address: StoreAddress, run_id: str) -
     Raises:
       Refused: what was finished had other settings or data than it would have now.
     """
-    store = mlmd.MetadataStore(address.connection())
+    store = opened(address)
     reader = RunReader(address, graph.pipeline_info.id, run_id)
     nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in graph.nodes}
     results = {name: reader.node(name) for name in nodes}

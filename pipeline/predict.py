@@ -12,20 +12,18 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import track
 
-from data.csv_check import open_records
 from data.csv_records import Fault
-from data.csv_source import locate, open_lines
 from data.errors import DataError, UserError
 from modules.tasks import task_class
 from modules.tasks.task import Answer, Task
 from pipeline.config_file import load_config
 from pipeline.quiet import noise_to, own_stdout
 from pipeline.records import read_records
+from pipeline.request_table import Request, RequestTable, faults_in_words, format_of, read_requests
 from pipeline.roots import artifact_roots
 from pipeline.view import console as new_console
 from serving.predictor import Predictor, latest_version, read_task
 
-SHOWN_FAULTS = 20
 DEFAULT_MODEL = "default"  # TensorFlow Serving's --model_name
 SERVER_SECONDS = 60.0
 
@@ -87,7 +85,7 @@ def predict_file(source: Path, output: Path, config: str | None, verbose: bool, 
     """
     with _asked(config, verbose, server) as model:
         id_column = model.data["columns"].get("id")
-        table = _Table(source, _format_of(source, model.data["format"]), model.task.request_columns(), id_column)
+        table = RequestTable(source, format_of(source, model.data["format"]), model.task.request_columns(), id_column)
         if not output.absolute().parent.is_dir():
             raise UserError(f"-o {output}: the folder {output.absolute().parent} does not exist")
         rows = sum(1 for _ in _read(table))
@@ -182,7 +180,7 @@ def _task_as_known(task: Task, settings: Mapping[str, Any]) -> Task:
     return trained(columns, settings["data"]["labels"], {})
 
 
-def _answers(predictor: _Answerer, rows: Iterator[tuple[str, list[str]]]) -> Iterator[tuple[str, Answer]]:
+def _answers(predictor: _Answerer, rows: Iterator[Request]) -> Iterator[tuple[str, Answer]]:
     """Pairs ids with answers; only one batch of ids waits for its answers."""
     waiting: deque[str] = deque()
 
@@ -195,57 +193,15 @@ def _answers(predictor: _Answerer, rows: Iterator[tuple[str, list[str]]]) -> Ite
         yield waiting.popleft(), answer
 
 
-class _Table(NamedTuple):
-    """A file to answer, and which of its columns make a request."""
-
-    source: Path
-    format: Literal["csv", "tsv"]
-    columns: list[tuple[str, ...]]
-    id_column: str | None
-
-
-def _read(table: _Table) -> Iterator[tuple[str, list[str]]]:
-    """Id (or row number) and request of each row; faults are collected and raised together at the end."""
+def _read(table: RequestTable) -> Iterator[Request]:
+    """The rows; faults are collected and raised together at the end, and after the first one no row comes."""
     faults: list[Fault] = []
-    source = table.source
-    with open_lines(locate(str(source))) as lines:
-        records = open_records(lines, str(source), table.format)
-        rows = iter(records)
-        header = next(rows, None)
-        if not isinstance(header, list):
-            raise DataError(f"{source}: the header cannot be read: {header.reason if header else 'there is none'}")
-        at = [_column(header, names, source) for names in table.columns]
-        id_at = _column(header, (table.id_column,), source) if table.id_column else None
-        for number, fields in enumerate(rows, 1):
-            if isinstance(fields, Fault):
-                faults.append(fields)
-                continue
-            request = [fields[index] for index in at]
-            empty = [header[index] for index in at if not fields[index].strip()]
-            if empty:
-                faults.append(Fault(records.line, f"column {empty[0]!r} is empty", ""))
-            elif not faults:
-                yield fields[id_at] if id_at is not None else str(number), request
+    for request in read_requests(table, faults.append):
+        if not faults:
+            yield request
     if faults:
-        listed = [f"{source}:{fault.line}: {fault.reason}" for fault in faults[:SHOWN_FAULTS]]
-        more = [f"and {len(faults) - SHOWN_FAULTS:,} more"] if len(faults) > SHOWN_FAULTS else []
-        raise DataError("\n".join([*listed, *more, "mend these rows or take them out; nothing was written"]))
-
-
-def _format_of(source: Path, trained_on: Literal["csv", "tsv"]) -> Literal["csv", "tsv"]:
-    """What the name says, whatever the model was trained on; that where the name says nothing."""
-    suffixes = {suffix.lower() for suffix in source.suffixes}
-    if ".tsv" in suffixes:
-        return "tsv"
-    return "csv" if ".csv" in suffixes else trained_on
-
-
-def _column(header: list[str], names: Sequence[str], source: Path) -> int:
-    for name in names:
-        if name in header:
-            return header.index(name)
-    wanted = " or ".join(map(repr, names))
-    raise DataError(f"{source}: no column {wanted} (data.columns of the model's configuration); it has {header}")
+        listed = faults_in_words(table.source, faults, len(faults))
+        raise DataError(f"{listed}\nmend these rows or take them out; nothing was written")
 
 
 def _last_pushed(config: str | None) -> tuple[dict[str, Any], Path]:

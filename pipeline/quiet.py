@@ -5,9 +5,13 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from rich.console import Console
+
+from pipeline.view import console as new_console
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -41,3 +45,15 @@ def noise_to(log: Path) -> Iterator[None]:
         for number, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, number)
             os.close(copy)
+
+
+@contextmanager
+def console_and_log(log: Path, verbose: bool) -> Iterator[Console]:
+    """A console on the terminal; what others write goes to the log, or is shown."""
+    with ExitStack() as stack:
+        console = new_console(file=stack.enter_context(own_stdout()))
+        if verbose:
+            logging.basicConfig(level=logging.INFO, format=FORMAT)
+        else:
+            stack.enter_context(noise_to(log))
+        yield console

@@ -10,10 +10,13 @@ from typing import Any
 
 import psutil
 
+from pipeline.lease import lease_of
 from pipeline.store_address import StoreAddress, address_from
 from pipeline.watch import ComponentReport
 
 FOLDER = "runs"
+# The engine of a run whose nodes a scheduler starts, one process each.
+SCHEDULED = "airflow"
 
 
 @dataclass
@@ -27,7 +30,8 @@ class RunRecord:
     began: when the process at work began, where the run was resumed. attempts: those before it, the first one first:
       status, component (in which it ended) and seconds.
     selection: of a partial run `starts`, `only` and `base`, the run that the rest is of. data_only: asked for by `eda`.
-    task: its spec. staged: where the rows of the source went.
+    task: its spec. staged: where the rows of the source went. spans: the files that came after the first ones, each a
+      data.source.Span; none but in a run with new data.
     warnings: what TextValidator found that stops no run.
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
     production: metrics and slices of the model to beat on the same rows.
@@ -67,6 +71,7 @@ class RunRecord:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     production: dict[str, Any] = field(default_factory=dict)
     staged: dict[str, Any] = field(default_factory=dict)
+    spans: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     promoted: str | None = None
     pushed_version: str | None = None
@@ -120,9 +125,9 @@ def keep_status(root: Path, record: RunRecord) -> None:
     _write(root / FOLDER / f"{record.id}.json", asdict(record))
 
 
-def new_run_id(root: Path) -> str:
-    """A run id from the time, unique under this artifact root."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+def new_run_id(root: Path, prefix: str = "") -> str:
+    """A run id from the time, unique under this artifact root; a `prefix` makes it so beyond."""
+    stamp = prefix + time.strftime("%Y%m%d-%H%M%S")
     run_id, number = stamp, 1
     while (root / FOLDER / f"{run_id}.json").exists():
         number += 1
@@ -130,12 +135,17 @@ def new_run_id(root: Path) -> str:
     return run_id
 
 
+def record_in(file: Path) -> RunRecord:
+    """The record as it was written; fields of a later version are left out."""
+    return RunRecord(**{name: value for name, value in json.loads(file.read_bytes()).items() if name in _FIELDS})
+
+
 def read_records(roots: Iterable[Path]) -> list[RunRecord]:
     """All records under these artifact roots, newest first; a run whose process is gone is `interrupted`."""
     records = []
     for root in roots:
         for record in _read_all(root):
-            if was_killed(record):
+            if was_killed(record, root):
                 leave(record, "interrupted")
             records.append(record)
     return sorted(records, key=lambda record: record.started, reverse=True)
@@ -143,12 +153,12 @@ def read_records(roots: Iterable[Path]) -> list[RunRecord]:
 
 def killed_records(root: Path) -> list[RunRecord]:
     """Those of runs whose processes were killed, and that nothing has been done about."""
-    return [record for record in _read_all(root) if was_killed(record)]
+    return [record for record in _read_all(root) if was_killed(record, root)]
 
 
-def was_killed(record: RunRecord) -> bool:
+def was_killed(record: RunRecord, root: Path) -> bool:
     """Whether a run is said to be at work and its process is gone."""
-    return record.status == "running" and not _alive(record)
+    return record.status == "running" and not _alive(record, root)
 
 
 def leave(record: RunRecord, status: str) -> None:
@@ -160,8 +170,7 @@ def leave(record: RunRecord, status: str) -> None:
 
 
 def _read_all(root: Path) -> list[RunRecord]:
-    found = [json.loads(path.read_bytes()) for path in (root / FOLDER).glob("*.json")]
-    return [RunRecord(**{name: value for name, value in each.items() if name in _FIELDS}) for each in found]
+    return [record_in(path) for path in (root / FOLDER).glob("*.json")]
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
@@ -170,8 +179,14 @@ def _write(path: Path, values: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _alive(record: RunRecord) -> bool:
-    """Whether the process that wrote the record still runs; a later process may have been given its pid."""
+def _alive(record: RunRecord, root: Path) -> bool:
+    """Whether the process that wrote the record still runs; a later process may have been given its pid.
+
+    A scheduled run has a process for each task, and none in between: it lives as long as its lease.
+    """
+    if record.engine == SCHEDULED:
+        lease = lease_of(root)
+        return lease is not None and lease.run == record.id
     try:
         return psutil.Process(record.pid).create_time() <= (record.began or record.started) + 1
     except psutil.Error:

@@ -83,9 +83,14 @@ def ending_in_words(status: str, component: str | None, seconds: float) -> str:
     return f"{word}{f' in {component}' if component else ''} after {seconds:.0f} s"
 
 
-def ended_in_words(record: RunRecord) -> str:
-    """What is told of a run that was asked to end, with what to do."""
+def ended_in_words(record: RunRecord, work: str = "") -> str:
+    """What is told of a run that was asked to end, with what to do.
+
+    Args:
+      work: what the work at hand said of its end; Beam adds where it was, in brackets.
+    """
     told = f"run {record.id}: {ending_in_words(record.status, ended_in(record), _spent(record))}"
+    told += f"; {said}" if (said := work.partition(" [while")[0]) else ""
     return told if record.data_only else f"{told}; the same command with --resume goes on with it"
 
 

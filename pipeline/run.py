@@ -1,11 +1,13 @@
 """One run from configuration to verdict: prepare, execute, record, show."""
 
 import gc
+import importlib
 import logging
 import time
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from pipeline import signals
 from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.lock import only_run_in
+from pipeline.new_data import for_new_data, stage_new_data
+from pipeline.new_spans import find_spans, spans_in_words
 from pipeline.prepare import stage_data
 from pipeline.quiet import FORMAT, noise_to, own_stdout
 from pipeline.records import RecordKeeper, RunRecord, leave, new_run_id
@@ -70,6 +74,7 @@ def run(
     data_only: bool = False,
     resume: bool = False,
     selection: Selection | None = None,
+    new_data: bool = False,
 ) -> RunRecord:
     """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
 
@@ -79,6 +84,7 @@ def run(
       data_only: looks at the data, and trains nothing.
       resume: goes on with the last run of this configuration, which did not come to its end.
       selection: runs a part of the pipeline; what comes before is taken from an earlier run.
+      new_data: goes on from the model in production, with the files of new_data.folder.
 
     Returns:
       The run's record; its status decides the exit code.
@@ -88,6 +94,7 @@ def run(
         there is no run to resume, or none to take the rest from.
       RunFailed: a component failed for another reason.
       Terminated: after SIGTERM or SIGHUP; KeyboardInterrupt after Ctrl-C.
+      NothingNew: with `new_data`, where there is nothing to learn yet.
     """
     started = time.time() if started is None else started
     check_tracker(config.tracking)
@@ -96,14 +103,20 @@ def run(
         console = new_console(file=stack.enter_context(own_stdout()))
         if resume:
             console.print(going_on(run_to_resume(config)))
-        staged = checked_data(config, console)
+        if new_data:
+            find_spans(config)  # where nothing is new, a run that is at work is no error
+            holds = stack.enter_context(only_run_in(config.artifact_root))
+            config, staged = checked_new_data(config, console)
+        else:
+            staged = checked_data(config, console)
         encoder = begin(config.encoder.handle)
-        holds = stack.enter_context(only_run_in(config.artifact_root))
+        if not new_data:
+            holds = stack.enter_context(only_run_in(config.artifact_root))
         if resume:
             record = _taken_up(config, engine, staged, started)
             selection = recorded(record.selection)
         else:
-            run_id = new_run_id(config.artifact_root)
+            run_id = new_run_id(config.artifact_root, f"{config.name}." if config.metadata.shared else "")
             record = new_record(run_id, config, engine or "local", staged, started)
             record.data_only, record.selection = data_only, selection.record() if selection else {}
         run_id = record.id
@@ -144,11 +157,31 @@ def checked_data(config: Config, console: Console) -> Staged:
     return staged
 
 
+def checked_new_data(config: Config, console: Console) -> tuple[Config, Staged]:
+    """The settings of a run with new data, and its rows; checked as those of another run.
+
+    Raises:
+      NothingNew: there is nothing to learn yet.
+      UserError: as `checked_data`; or a file has changed after it was learned, or there is no model to go on from.
+    """
+    schema = schema_in_words(config)
+    suite_of(config)
+    with console.status("checking the new data") as status:
+        spans, staged = stage_new_data(config, lambda rows: status.update(f"checking the new data: {rows:,} rows"))
+    console.print(_rows_in_words(staged))
+    for line in (*spans_in_words(map(asdict, staged.spans)), *spans.notes, *staged.shown):
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    suite_of(config, staged)
+    console.print(f"[dim]{escape(schema)}[/]")
+    return for_new_data(config), staged
+
+
 def new_record(run_id: str, config: Config, engine: str, staged: Staged, started: float) -> RunRecord:
     """The record of a run that is about to begin."""
     record = RunRecord(run_id, config.name, engine, config.model_dump(mode="json", exclude={"tracking"}), started)
     record.rows, record.task = dict(staged.rows), config.make_task(staged.labels).spec()
     record.staged = {name: getattr(staged, name) for name in ("rows_in", *COUNTED)} | {"folder": str(staged.folder)}
+    record.spans = [asdict(span) for span in staged.spans]
     return record
 
 
@@ -193,10 +226,10 @@ def _execute(
     begun = True
     try:
         with console.status("loading TensorFlow and TFX"):
-            tfx_side = _load_tfx()
+            tfx_side = load_tfx("pipeline.execute")
             handle = encoder.result()
         shown = components_of(config)[: COMPONENTS.index("DataGate") + 1 if record.data_only else None]
-        with RunView(console, shown) as view, _TrainingProgress(view):
+        with RunView(console, shown) as view, TrainingProgress(view):
             order = tfx_side.Order(config, staged, handle, record.engine, keeper, view, listeners, selection)
             (tfx_side.look if record.data_only else tfx_side.execute)(order)
     except (Terminated, KeyboardInterrupt) as ended:
@@ -204,18 +237,18 @@ def _execute(
         leave(record, signals.status())
         if tfx_side is not None:
             tfx_side.abandon(config, record.id)
-        raise Terminated(ended_in_words(record)) from ended
+        raise Terminated(ended_in_words(record, str(ended))) from ended
     except Refused:
         begun = False
         if record.log and not record.attempts:
             Path(record.log).unlink(missing_ok=True)
         raise
     except ComponentFailed as failure:
-        record.error = _essence(failure.cause or failure)
+        record.error = essence(failure.cause or failure)
         if isinstance(failure.cause, UserError):
             raise failure.cause from None
         traceback.print_exception(failure.cause or failure)  # to the log, where one is kept
-        raise RunFailed(_failure_in_words(failure, record)) from failure
+        raise RunFailed(failure_in_words(failure, record.log)) from failure
     except Exception as error:
         record.error = f"{type(error).__name__}: {error}"
         if isinstance(error, UserError):
@@ -234,17 +267,16 @@ def components_of(config: Config) -> list[str]:
     return [name for name in COMPONENTS if name != "ImportSchemaGen" or config.data.schema_file]
 
 
-def _load_tfx() -> Any:
-    """Imports what runs the pipeline, 8,500 modules: with the garbage collector off, which finds nothing among them."""
+def load_tfx(module: str) -> Any:
+    """Imports a module of ours, and TFX with it, 8,500 modules: with the garbage collector off, which finds nothing."""
     gc.disable()
-    from pipeline import execute
-
+    loaded = importlib.import_module(module)
     gc.freeze()
     gc.enable()
-    return execute
+    return loaded
 
 
-class _TrainingProgress(logging.Handler):
+class TrainingProgress(logging.Handler):
     """Hands what the Trainer logs of its progress to the view."""
 
     def __init__(self, view: RunView):
@@ -277,7 +309,7 @@ def _rows_in_words(staged: Staged) -> str:
     return f"checked {staged.rows_in:,} rows: " + ", ".join(parts) + where
 
 
-def _essence(error: BaseException) -> str:
+def essence(error: BaseException) -> str:
     """A user's error as it stands; of others one line: the last, where the first only says that code follows."""
     message = str(error).strip()
     if isinstance(error, UserError):
@@ -286,7 +318,7 @@ def _essence(error: BaseException) -> str:
     return lines[-1] if lines[0].startswith("in user code") else lines[0]
 
 
-def _failure_in_words(failure: ComponentFailed, record: RunRecord) -> str:
-    what = f"{type(failure.cause).__name__}: {_essence(failure.cause)}" if failure.cause else "its inputs are missing"
-    where = f"; the whole story is in {Path(record.log)}" if record.log else ""
+def failure_in_words(failure: ComponentFailed, log: str | None) -> str:
+    what = f"{type(failure.cause).__name__}: {essence(failure.cause)}" if failure.cause else "its inputs are missing"
+    where = f"; the whole story is in {log}" if log else ""
     return f"{failure.component} failed: {what}{where}"

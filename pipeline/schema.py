@@ -15,7 +15,7 @@ from modules.tasks.task import Task
 from pipeline.config import Config
 from pipeline.records import RunRecord, read_records
 from pipeline.schema_diff import Difference, differences
-from pipeline.schema_file import SchemaError, read_schema, write_schema
+from pipeline.schema_file import SchemaError, read_schema, without_span, write_schema
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import Artifact
@@ -57,6 +57,8 @@ def newest(config: Config, source: str) -> Inferred:
         artifact = _artifact(config, record)
         if artifact is not None and Path(artifact.uri, "schema.pbtxt").is_file():
             inferred = read_schema(Path(artifact.uri, "schema.pbtxt"))
+            if record.spans:
+                inferred = without_span(inferred)
             return Inferred(reviewable(inferred, task_from(record.task)), record, passed)
     raise UserError(
         f"there is no run of {config.name!r} in {config.artifact_root} whose data passed: look at the data first with "

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from data.errors import UserError
+from data.source import NEW, OLD, SPAN
 
 REMEDY = "mend it, or write it anew: tfx-bert schema freeze CONFIG --force"
 
@@ -68,7 +69,7 @@ def write_schema(schema: schema_pb2.Schema, file: Path, header: str = "") -> Non
     os.replace(partial, file)
 
 
-def keep_schema(file: str | None, root: Path) -> str | None:
+def keep_schema(file: str | None, root: Path, *, by_span: bool = False) -> str | None:
     """Writes a frozen schema under a name made of what it says, so that TFX's cache depends on that alone.
 
     Nothing is frozen where `file` is None. ImportSchemaGen's cache key has the path alone: an edited file under the
@@ -80,8 +81,26 @@ def keep_schema(file: str | None, root: Path) -> str | None:
     if file is None:
         return None
     schema = read_schema(Path(file))
+    if by_span:
+        _add_span(schema)
     digest = hashlib.sha256(schema.SerializeToString(deterministic=True)).hexdigest()
     kept = root / "schemas" / f"{digest[:16]}.pbtxt"
     if not kept.exists():
         write_schema(schema, kept)
     return str(kept)
+
+
+def _add_span(schema: schema_pb2.Schema) -> None:
+    feature = schema.feature.add(name=SPAN, type=schema_pb2.BYTES)
+    feature.presence.min_fraction, feature.presence.min_count = 1, 1
+    feature.shape.dim.add(size=1)
+    feature.string_domain.value.extend([OLD, NEW])
+
+
+def without_span(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """The schema without that column: what the data that are configured are like."""
+    kept = schema_pb2.Schema()
+    kept.CopyFrom(schema)
+    del kept.feature[:]
+    kept.feature.extend(feature for feature in schema.feature if feature.name != SPAN)
+    return kept

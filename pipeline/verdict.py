@@ -79,7 +79,8 @@ def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> Non
         stays = [path.name for path in push_folder.glob("*") if path.name.isdigit()]
         console.print(f"  in production stays {max(stays, key=int) if stays else 'nothing: no version was pushed yet'}")
         if not record.blessed:
-            console.print("  (thresholds: evaluation.min, .max_drop and .slice_min in the configuration)")
+            of_spans = "; on old and new rows: new_data.max_drop and .min_gain" if record.spans else ""
+            console.print(f"  (thresholds: evaluation.min, .max_drop and .slice_min in the configuration{of_spans})")
         if record.behaviour and not record.behaviour["passed"]:
             console.print(f"  (limits: max_failure_rate of each test of behaviour.tests, {record.behaviour['suite']})")
         console.print(f"  more: tfx-bert explain {record.id}")

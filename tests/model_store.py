@@ -1,4 +1,4 @@
-"""ML Metadata as runs leave it: a real SQLite store, written by TFX's own functions, and the models behind it."""
+"""ML Metadata as runs leave it: a real store, written by TFX's own functions, and the models behind it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,32 +10,34 @@ import tensorflow as tf
 from evaluator import example
 from ml_metadata.proto import metadata_store_pb2
 from serving_models import labels_of, write_model
-from tfx.orchestration import metadata
 from tfx.orchestration.portable import execution_publish_utils as publish
 from tfx.orchestration.portable.mlmd import artifact_lib, context_lib
 from tfx.types import Artifact
 from tfx.types.standard_artifacts import Examples, InfraBlessing, Model, ModelBlessing, PushedModel
 
-from pipeline.store_address import SqliteFile
+from pipeline.store_address import SqliteFile, StoreAddress
+from pipeline.store_connection import connect
+from pipeline.store_handle import StoreHandle
 
 PIPELINE = "mine"
 
 
 class ModelStore:
-    """The store of the pipeline `mine` under a root; the methods are what components do, and return artifact ids."""
+    """The store of a pipeline, `mine`, under a root; the methods are what components do, and return artifact ids."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, address: StoreAddress | None = None, pipeline: str = PIPELINE):
         self.root = root
-        self.address = SqliteFile(root / "metadata.db")
+        self.address = address or SqliteFile(root / "metadata.db")
+        self.pipeline = pipeline
         self._count = 0
 
     @property
     def store(self) -> mlmd.MetadataStore:
-        return mlmd.MetadataStore(self.address.connection())
+        return connect(self.address)
 
     @property
     def serving(self) -> Path:
-        return self.root / "serving" / PIPELINE
+        return self.root / "serving" / self.pipeline
 
     def examples(self, texts: Sequence[str] = ("short", "x" * 700), run: str = "r1") -> int:
         """ExampleGen: rows of the column text."""
@@ -138,7 +140,7 @@ class ModelStore:
         self, node: str, run: str, inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Artifact]
     ) -> dict[str, int]:
         with self._opened() as handle:
-            named = [("pipeline", PIPELINE), ("pipeline_run", run), ("node", f"{PIPELINE}.{node}")]
+            named = [("pipeline", self.pipeline), ("pipeline_run", run), ("node", f"{self.pipeline}.{node}")]
             contexts = [context_lib.register_context_if_not_exists(handle, *name) for name in named]
             given = {key: artifact_lib.get_artifacts_by_ids(handle, list(ids)) for key, ids in inputs.items()}
             kind = metadata_store_pb2.ExecutionType(name=f"tfx.{node}")
@@ -148,7 +150,7 @@ class ModelStore:
         return {key: artifact.id for key, [artifact] in published.items()}
 
     def _opened(self) -> Any:
-        return metadata.Metadata(self.address.connection())
+        return StoreHandle(self.address)
 
     def _next(self) -> int:
         self._count += 1

@@ -14,7 +14,7 @@ from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, PushedM
 
 from pipeline.metadata_store import RunReader
 from pipeline.records import RecordKeeper, RunRecord
-from pipeline.store_address import SqliteFile
+from pipeline.store_address import SqliteFile, StoreAddress
 
 NAME = "small"
 NODES = ("MakeData", "Trainer", "Judge", "Push")
@@ -49,31 +49,39 @@ def Push(
 
 
 def run_small(
-    root: Path, run: str, *, data: str = "a", seed: int = 1, good: bool = False, at: float = 0.0
+    root: Path,
+    run: str,
+    *,
+    data: str = "a",
+    seed: int = 1,
+    good: bool = False,
+    at: float = 0.0,
+    name: str = NAME,
+    address: StoreAddress | None = None,
 ) -> list[str]:
     """One run under an artifact root, with a record that says it began `at`; the states of the four components."""
-    address = SqliteFile(root / "metadata.db")
+    address = address or SqliteFile(root / "metadata.db")
     address.prepare()
     examples = MakeData(input_base=data)
     model = MakeModel(examples=examples.outputs["examples"], seed=seed).with_id("Trainer")
     judge = Judge(model=model.outputs["model"], good=int(good))
     push = Push(blessing=judge.outputs["blessing"], version="7")
     made = Pipeline(
-        pipeline_name=NAME,
+        pipeline_name=name,
         pipeline_root=str(root / "artifacts"),
         components=[examples, model, judge, push],
         enable_cache=True,
         metadata_connection_config=address.connection(),
     )
-    LocalDagRunner().run_with_ir(_with_run_id(made, run))
+    LocalDagRunner().run_with_ir(with_run_id(made, run))
     settings = {
-        "name": NAME,
+        "name": name,
         "orchestration": {"artifact_root": str(root)},
         "data": {"path": "my.csv", "labels": ["no", "yes"]},
     }
-    record = RunRecord(run, NAME, "local", settings, at, status="pushed" if good else "rejected")
+    record = RunRecord(run, name, "local", settings, at, status="pushed" if good else "rejected")
     RecordKeeper(record, root).save()
-    reader = RunReader(address, NAME, run)
+    reader = RunReader(address, name, run)
     return [reader.node(node).state for node in NODES]
 
 
@@ -86,7 +94,7 @@ def settings_of(root: Path) -> dict[str, Any]:
     }
 
 
-def _with_run_id(pipeline: Pipeline, run: str) -> pipeline_pb2.Pipeline:
+def with_run_id(pipeline: Pipeline, run: str) -> pipeline_pb2.Pipeline:
     ir = compiler.Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run})
     return ir

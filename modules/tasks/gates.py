@@ -21,19 +21,23 @@ class Gates:
         drop: Mapping[str, float],
         least_in_slices: Mapping[str, float] | None = None,
         slices: Sequence[str] = (),
+        changes: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
     ):
         """
         Args:
           least: lower bounds by metric, of the overall slice.
           drop: by metric, the most that it may lose there against the model in production.
           least_in_slices: lower bounds by metric in each of `slices`.
+          changes: by slice (name and value) and metric, the least change there against the model in production.
         """
         self._least, self._drop = least, drop
         self._least_in_slices, self._slices = least_in_slices or {}, slices
+        self._changes = changes or {}
 
     @property
     def _bounded(self) -> set[str]:
-        return {*self._least, *self._drop, *self._least_in_slices}
+        changes = [name for of_slice in self._changes.values() for name in of_slice]
+        return {*self._least, *self._drop, *self._least_in_slices, *changes}
 
     def spec(self, output: str, metrics: Sequence[tfma.MetricConfig], derived: Iterable[str] = ()) -> tfma.MetricsSpec:
         """The metrics of one of the model's outputs; `derived` are the bounded ones that have no MetricConfig."""
@@ -84,7 +88,7 @@ class Gates:
         return self.spec(output, metrics, derived)
 
     def _thresholds(self, name: str) -> list[tfma.PerSliceMetricThreshold]:
-        return [*self._overall(name), *self._in_slices(name)]
+        return [*self._overall(name), *self._in_slices(name), *self._in_one_slice(name)]
 
     def _overall(self, name: str) -> Iterator[tfma.PerSliceMetricThreshold]:
         threshold = tfma.MetricThreshold()
@@ -102,3 +106,12 @@ class Gates:
             threshold.value_threshold.lower_bound.value = self._least_in_slices[name]
             specs = [tfma.SlicingSpec(feature_keys=[key]) for key in self._slices]
             yield tfma.PerSliceMetricThreshold(slicing_specs=specs, threshold=threshold)
+
+    def _in_one_slice(self, name: str) -> Iterator[tfma.PerSliceMetricThreshold]:
+        for (key, value), least in self._changes.items():
+            if name in least:
+                threshold = tfma.MetricThreshold()
+                threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+                threshold.change_threshold.absolute.value = least[name]
+                spec = tfma.SlicingSpec(feature_values={key: value})
+                yield tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=threshold)

@@ -14,6 +14,7 @@ from pipeline.commands.leave import leave
 @click.option("--from", "starts", multiple=True, metavar="NODE", help="Run NODE anew and what follows it, no more.")
 @click.option("--only", multiple=True, metavar="NODE", help="Run NODE anew, alone; of several also what lies between.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+@click.option("--new-data", is_flag=True, help="Go on from the model in production, with the files of new_data.folder.")
 @click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's and Beam's own output.")
 def run(
     config: str,
@@ -22,6 +23,7 @@ def run(
     starts: tuple[str, ...],
     only: tuple[str, ...],
     overrides: tuple[str, ...],
+    new_data: bool,
     verbose: bool,
 ) -> None:
     """Check the data, train, judge and push.
@@ -36,13 +38,14 @@ def run(
 
     \b
     Exit codes:
-      0  pushed, or all cached and the pushed model is current
+      0  pushed, or all cached and the pushed model is current; with --new-data, also that nothing is new
       1  error
       2  not good enough, refused by behaviour tests or canary, or rolled back: says what was asked and what came
       130, 143, 129  ended by Ctrl-C, SIGTERM, SIGHUP
     \b
     Examples:
       tfx-bert run reviews --set training.epochs=2
+      tfx-bert run my.yaml --new-data
       tfx-bert run quora --set data.path=train.csv.zip
       tfx-bert run my.yaml --resume
       tfx-bert run my.yaml --from Trainer --set training.epochs=3
@@ -50,6 +53,7 @@ def run(
     """
     from modules.tasks import task_class
     from pipeline.config_file import load_config
+    from pipeline.new_spans import NothingNew
     from pipeline.notes import is_refused
     from pipeline.run import EXIT_CODES, components_of
     from pipeline.run import run as run_pipeline
@@ -60,7 +64,15 @@ def run(
     selection = selection_of(starts, only, components_of(loaded))
     if resume and selection:
         raise UserError("--resume goes on with a run as it was begun: leave out --from and --only")
-    record = run_pipeline(loaded, engine, verbose=verbose, started=started, resume=resume, selection=selection)
+    if new_data and (resume or selection):
+        raise UserError("--new-data begins a run of its own: leave out --resume, --from and --only")
+    try:
+        record = run_pipeline(
+            loaded, engine, verbose=verbose, started=started, resume=resume, selection=selection, new_data=new_data
+        )
+    except NothingNew as nothing:
+        click.echo(str(nothing))
+        return
     if record.pushed_path:
         wanted = " ".join(f'"your {name}"' for name in task_class(record.task["task"]).inputs)
         click.echo(f"\nask it: tfx-bert predict --config {config} {wanted}")

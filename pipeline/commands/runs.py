@@ -22,6 +22,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     from pipeline.chosen import located
     from pipeline.deliveries import versions_of
     from pipeline.disk_use import disk_by_run, disk_in_words
+    from pipeline.new_spans import spans_in_words
     from pipeline.notes import notes
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
@@ -50,6 +51,8 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     console.print(components_table(chosen))
     for line in notes(chosen):
         console.print(escape(line))
+    for line in spans_in_words(chosen.spans):
+        console.print(escape(line), soft_wrap=True)
     if chosen.metrics:
         console.print(metrics_table(chosen))
     if chosen.behaviour:

@@ -27,7 +27,7 @@ def collect_garbage(config: Config, last: int, *, delete: bool, strays: bool, co
     """
     if open_to_read(config.metadata) is None:
         raise UserError(f"{config.name} has no runs in {config.artifact_root}: there is nothing to remove")
-    with only_run_in(config.artifact_root):
+    with only_run_in(config.artifact_root, "gc"):
         store = opened(config.metadata)
         found = plan(config, store, last)
         goes = [*found.items, *([found.strays] if strays and found.strays.paths else [])]

@@ -35,8 +35,11 @@ def owned_folders(store: mlmd.MetadataStore, root: Path) -> Iterator[Owned]:
         if artifact.state != DELETED:
             for place in (Path(artifact.uri), Path(artifact.uri).parent):  # a value's artifact is a file in its folder
                 inside[place.parts[-3:]].append(artifact.id)
-    whose = {execution.id: _whose(store, execution.id) for execution in store.get_executions()}
-    for path in [*sorted(root.glob("*/*/*")), *sorted(root.glob(f"*/{SYSTEM}/executor_execution/*"))]:
+    paths = [*sorted(root.glob("*/*/*")), *sorted(root.glob(f"*/{SYSTEM}/executor_execution/*"))]
+    numbers = sorted({int(path.name) for path in paths if path.name.isdecimal()})
+    known_executions = store.get_executions_by_id(numbers) if numbers else []
+    whose = {execution.id: _whose(store, execution.id) for execution in known_executions}
+    for path in paths:
         if path.parent.name in (SYSTEM, "executor_execution") and path.parent.parent.name != SYSTEM:
             continue
         known = whose.get(int(path.name)) if path.name.isdecimal() else None

@@ -24,11 +24,13 @@ def data_part(record: RunRecord, statistics_uri: str | None, text_anomalies_uri:
     """The part `data`; without statistics, of a run that stopped before them, the numbers of rows alone."""
     settings = record.settings["data"]
     found: dict[str, Any] = {
-        "source": [path for path in (settings["path"], settings.get("eval_path")) if path],
+        "source": [path for path in (settings["path"], settings.get("eval_path")) if path]
+        + [span["path"] for span in record.spans],
         "sha256": _sha256(record.staged.get("folder")),
         "rows": record.rows,
         **{name: value for name, value in record.staged.items() if name != "folder"},
         "max_seq_length": record.settings.get("preprocessing", {}).get("max_seq_length"),
+        **({"spans": record.spans} if record.spans else {}),
         "schema": settings.get("schema_file") or "inferred",
     }
     if statistics_uri and Path(statistics_uri).is_dir():

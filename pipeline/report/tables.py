@@ -66,16 +66,18 @@ class Gate(NamedTuple):
 def gates(report: Mapping[str, Any]) -> list[Gate]:
     """The gates, the missed ones first.
 
-    The value is the candidate's; the bound of a `max_drop` is how much less than in production it may be.
+    The value is the candidate's; the bound of a `max_drop` is how much less than in production it may be, that of a
+    `min_gain` how much more it must be.
     """
     made = []
     for gate in (report.get("verdict") or {}).get("gates") or []:
         metric, bound, production = str(gate.get("metric")), gate.get("bound"), gate.get("production")
         asked, mark, against = f"≥ {figure(bound)}", bound, ""
-        if gate.get("kind") == "max_drop":
-            mark = production - bound if production is not None and bound is not None else None
-            asked = f"≥ production − {figure(bound)}" if mark is None else f"≥ {figure(mark)}"
-            against = f"production {figure(production)} − {figure(bound)}" if mark is not None else ""
+        if gate.get("kind") in ("max_drop", "min_gain"):
+            sign, change = ("−", -bound) if gate["kind"] == "max_drop" else ("+", bound)
+            mark = production + change if production is not None else None
+            asked = f"≥ production {sign} {figure(bound)}" if mark is None else f"≥ {figure(mark)}"
+            against = f"production {figure(production)} {sign} {figure(bound)}" if mark is not None else ""
         made.append(
             Gate(name(metric), str(gate.get("slice")), asked, against, gate.get("passed"), cell(metric, gate, mark))
         )

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from pipeline.settings.metadata import MetadataServer
 from pipeline.settings.section import Section
 from pipeline.tracking import NONE, TRACKERS
 
@@ -24,8 +25,21 @@ class OrchestrationConfig(Section):
 
     artifact_root: str | None = Field(None, description="default output/NAME")
     metadata_path: str | None = Field(None, description="ML Metadata's SQLite file; default ARTIFACT_ROOT/metadata.db")
+    metadata: MetadataServer | None = Field(None, description="a PostgreSQL or MySQL server in place of the file")
     beam_args: tuple[str, ...] = Field(IN_MEMORY_BEAM, description="how Beam runs the data components")
     cache: bool = True
+    warm_minutes: float = Field(
+        10, ge=0, description="how long the process from which run-node forks stays without work; 0: there is none"
+    )
+    lease_minutes: float = Field(
+        120, ge=1, description="how long a scheduled run keeps the artifact root to itself between two of its tasks"
+    )
+
+    @model_validator(mode="after")
+    def _one_store(self) -> "OrchestrationConfig":
+        if self.metadata and self.metadata_path:
+            raise ValueError("metadata_path and metadata are both given: ML Metadata are in a file or on a server")
+        return self
 
 
 def _known_tracker(value: str) -> str:

@@ -34,12 +34,12 @@ STARTING_SECONDS = 30.0
 
 @contextmanager
 def tracked(
-    config: Config, staged: Staged, task: Task, keeper: RecordKeeper, console: Console
+    config: Config, staged: Staged, task: Task, keeper: RecordKeeper, console: Console, *, live: bool = True
 ) -> Iterator[list[Listener]]:
     """Tracks the run inside, where a tracker is configured: gives the listeners of its components.
 
     Nothing is begun before the first component starts. At the end the run waits for the tracker, but not much longer
-    than `tracking.upload_seconds`.
+    than `tracking.upload_seconds`. Where it is not `live`, the run is over, and is told from what it has left.
     """
 
     def say(line: str) -> None:
@@ -50,7 +50,7 @@ def tracked(
         yield []
         return
     title = TRACKERS[config.tracking.tracker].title
-    run = TrackedRun(tracker, Guarded(title, say), config, staged, task, keeper)
+    run = TrackedRun(tracker, Guarded(title, say), config, staged, task, keeper, live)
     error: BaseException | None = None
     try:
         with _hearing(run.training):
@@ -67,8 +67,16 @@ class TrackedRun:
     """What a tracker is told of one run."""
 
     def __init__(
-        self, tracker: Tracker, guarded: Guarded, config: Config, staged: Staged, task: Task, keeper: RecordKeeper
+        self,
+        tracker: Tracker,
+        guarded: Guarded,
+        config: Config,
+        staged: Staged,
+        task: Task,
+        keeper: RecordKeeper,
+        live: bool,
     ):
+        self._live = live
         self._tracker, self._guarded = tracker, guarded
         self._config, self._staged, self._task, self._keeper = config, staged, task, keeper
         self._begun = self._unsaved = False
@@ -131,7 +139,7 @@ class TrackedRun:
         self._nodes[report.id] = node
         if report.id == "Trainer":
             training = json.loads(Path(node.outputs["model_run"].uri, RECORD).read_bytes())
-            facts = Training(training, cached=report.state == "cached")
+            facts = Training(training, cached=report.state == "cached", heard=self._live)
             self._guarded.later(lambda: self._tracker.trained(facts))
 
     def close(self, error: BaseException | None) -> None:

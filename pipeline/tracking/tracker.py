@@ -39,10 +39,14 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Training:
-    """What the Trainer left: the content of training.json, now or, where `cached`, in an earlier run."""
+    """What the Trainer left: the content of training.json, now or, where `cached`, in an earlier run.
+
+    heard: `training` has told of it step by step, unless it was cached.
+    """
 
     record: Mapping[str, Any]
     cached: bool
+    heard: bool = True
 
 
 @dataclass(frozen=True)

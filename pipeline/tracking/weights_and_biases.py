@@ -74,7 +74,7 @@ class WandbTracker(Tracker):
 
     def trained(self, training: Training) -> None:
         record = training.record
-        if training.cached:
+        if training.cached or not training.heard:
             history = record["history"]
             for epoch, values in enumerate(zip(*history.values(), strict=True), 1):
                 self._log("epoch", dict(zip(history, values, strict=True)), {"epoch/epoch": epoch})

@@ -104,6 +104,7 @@ def build(folder: Path, encoder: Path, data: Path, config: Mapping[str, Any] | N
         "preprocessing": {"max_seq_length": 64},
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.001, "holdout_fraction": 0.25},
         "evaluation": {"length_buckets": [8, 16], "slices": ["length_bucket"], "slice_min_rows": 1},
+        "orchestration": {"warm_minutes": 1},
     }
     for key, value in (BINARY if config is None else config).items():
         made[key] = made.get(key, {}) | value if isinstance(value, Mapping) else value

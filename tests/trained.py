@@ -1,0 +1,119 @@
+"""A small training with checkpoints, to be interrupted: python tests/trained.py FOLDER OUT [STEP]
+
+With STEP, the process kills itself without warning when so many steps are done. It prints the notes of the training.
+"""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from modules.checkpoints import Checkpoints
+from modules.heads.classification import BinaryHead
+from modules.heads.head import Watch
+from modules.input_pipeline import Rows, batches, epochs_of_batches, number_of_batches
+from modules.optimizer import adamw
+from modules.trainer import keep_best
+
+EPOCHS, BATCH, ROWS, WORDS = 3, 4, 37, 50
+SPEC = {
+    "input_word_ids": tf.io.RaggedFeature(tf.int64, value_key="input_word_ids", row_splits_dtype=tf.int64),
+    **{name: tf.io.FixedLenFeature([], tf.int64) for name in ("num_tokens", "truncated", "holdout_bucket", "label")},
+}
+HEAD = BinaryHead(["no", "yes"], goal="best_f1", target=None)
+BOUNDARIES = [9]
+
+
+class SmallEncoder(tf_keras.layers.Layer):
+    """The mean of word embeddings in place of a BERT: no dropout, so that two trainings can be equal."""
+
+    def build(self, shape: Any) -> None:
+        start = tf_keras.initializers.RandomUniform(seed=5)
+        self.table = self.add_weight("table", (WORDS, 8), initializer=start)
+        self.dense = self.add_weight("dense", (8, 8), initializer=tf_keras.initializers.GlorotUniform(seed=6))
+        super().build(shape)
+
+    def call(self, input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor) -> Any:
+        words = tf.gather(self.table, input_word_ids)  # [batch, tokens, 8]
+        mask = tf.cast(input_mask, tf.float32)[..., None]
+        pooled = tf.tanh(tf.reduce_sum(words * mask, 1) / tf.reduce_sum(mask, 1) @ self.dense)
+        return pooled, words
+
+
+def write_rows(file: Path) -> None:
+    random = np.random.default_rng(3)
+    with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
+        for row in range(ROWS):
+            ids = random.integers(1, WORDS, random.integers(3, 20))
+            label = int(ids[0] > WORDS / 2)
+            values = {"input_word_ids": ids, "num_tokens": [len(ids)], "truncated": [0], "label": [label]}
+            values["holdout_bucket"] = [row * 1000 // ROWS]
+            feature = {n: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for n, v in values.items()}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+
+def train(
+    folder: Path,
+    *,
+    callbacks: list[tf_keras.callbacks.Callback] = (),  # type: ignore[assignment]
+    minutes: float | None = 1e-9,
+    epochs: int = EPOCHS,
+    patience: int = 9,
+    learning_rate: float = 0.05,
+) -> tuple[list[np.ndarray], Checkpoints]:
+    """Trains to the end, from the checkpoints in `folder`/checkpoints if there are some: the weights."""
+    file = folder / "rows.gz"
+    if not file.exists():
+        write_rows(file)
+    tf_keras.utils.set_random_seed(1)
+    train_rows, holdout = (Rows([str(file)], SPEC, HEAD, *part) for part in ((200, 1000), (0, 200)))
+    lengths = np.concatenate([inputs["input_mask"].numpy().sum(1) for inputs, _ in batches(train_rows, [], 64)])
+    steps = number_of_batches(lengths, BOUNDARIES, BATCH)
+    model = HEAD.build(SmallEncoder(), dropout=0.0)
+    optimizer = adamw(
+        model.trainable_variables,
+        learning_rate=learning_rate,
+        warmup_fraction=0.2,
+        total_steps=steps * epochs,
+        weight_decay=0.01,
+    )
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer, HEAD.loss(model))
+    early = keep_best(Watch("val_loss", "min"), patience)
+    checkpoints = Checkpoints(folder / "checkpoints", model, early, steps=steps, epochs=epochs, minutes=minutes)
+    place = checkpoints.place
+    model.fit(
+        epochs_of_batches(train_rows, BOUNDARIES, BATCH, seed=1, epochs=epochs, first=place.epoch, skip=place.step),
+        validation_data=batches(holdout, BOUNDARIES, BATCH),
+        epochs=epochs,
+        steps_per_epoch=steps,
+        callbacks=[early, *callbacks, checkpoints],
+        verbose=0,
+    )
+    return model.get_weights(), checkpoints
+
+
+class After(tf_keras.callbacks.Callback):
+    """Does something once so many steps are done, before they can be saved."""
+
+    def __init__(self, steps: int, action: Any):
+        super().__init__()
+        self._left, self._action = steps, action
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._action()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    kill = After(int(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)) if len(sys.argv) > 3 else None
+    weights, _ = train(Path(sys.argv[1]), callbacks=[kill] if kill else [])
+    np.savez(sys.argv[2], *weights)
