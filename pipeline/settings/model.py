@@ -40,6 +40,7 @@ class TrainingConfig(Section):
         "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"
     )
     seed: int = Field(1, ge=0)
+    deterministic: bool = Field(False, description="one seed, one result, weight by weight, on one machine; slower")
     checkpoint_minutes: float | None = Field(
         5, gt=0, description="between two checkpoints, from which a training that was interrupted goes on; null: none"
     )
