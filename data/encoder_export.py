@@ -85,7 +85,7 @@ def _hub_module(backbone: Any, vocab_file: Path, lower_case: bool) -> Any:
     """An object that hub.KerasLayer can fine-tune: it tracks the trainable variables and nothing else of Keras 3."""
     import tensorflow as tf
 
-    _draw_dropout_seeds_by_op(backbone)
+    position = _draw_dropout_seeds_by_op(backbone)
     max_tokens = backbone.max_sequence_length
 
     def encode(inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -112,38 +112,50 @@ def _hub_module(backbone: Any, vocab_file: Path, lower_case: bool) -> Any:
     inputs = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
     for training in (False, True):
         traced = root.__call__.get_concrete_function(inputs, training=training)
-        _require_no_state(traced, backbone)
+        _require_no_state(traced, backbone, position)
     root.trainable_variables = [variable.value for variable in backbone.trainable_variables]
     root.variables = list(root.trainable_variables)
     root.regularization_losses = []
+    root.dropout_position = position
     root.vocab_file = tf.saved_model.Asset(str(vocab_file))
     root.do_lower_case = tf.Variable(lower_case, trainable=False, name="do_lower_case")
     return root
 
 
-def _draw_dropout_seeds_by_op(backbone: Any) -> None:
-    """Make each dropout draw its seed by an op instead of counting in a variable.
+def _draw_dropout_seeds_by_op(backbone: Any) -> Any:
+    """Make each dropout draw its seed by an op instead of counting in a variable, or take it from the position.
 
     Keras's seed generators keep a counter in a non-trainable variable. Exported, it would be state that every consumer
     drags along, and that MirroredStrategy refuses to update from replicas. A stateful random op with its own fixed op
     seed gives each dropout another mask at each step, and the same masks again in a process started anew.
+
+    A training that was interrupted has to go on with the masks that it would have had. It sets the position before each
+    step, and the masks follow from that; at -1, where it is left, they are drawn.
+
+    Returns:
+      The position, a variable <int64>[] that no traced function writes.
     """
     import tensorflow as tf
+
+    position = tf.Variable(-1, trainable=False, dtype=tf.int64, name="dropout_position")
 
     def drawn(op_seed: int, ordered: bool = True) -> Any:
         # On the host, where the stateless random ops read their seed: a GPU would have to copy it back, and wait.
         with tf.device("CPU:0"):
-            return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32, seed=op_seed)
+            pair = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32, seed=op_seed)
+            at = tf.cast(position, tf.int32)
+            return tf.where(at >= 0, tf.stack([tf.constant(op_seed, tf.int32), at]), pair)
 
     generators = [layer.seed_generator for layer in backbone._flatten_layers() if hasattr(layer, "seed_generator")]
     for index, generator in enumerate(generators):
         generator.next = partial(drawn, index + 1)
+    return position
 
 
-def _require_no_state(traced: Any, backbone: Any) -> None:
+def _require_no_state(traced: Any, backbone: Any, position: Any) -> None:
     """Guard against a KerasHub that keeps state where this module does not look for it."""
-    trainable = {id(variable.value) for variable in backbone.trainable_variables}
-    state = [variable.name for variable in traced.graph.variables if id(variable) not in trainable]
+    known = {id(position), *(id(variable.value) for variable in backbone.trainable_variables)}
+    state = [variable.name for variable in traced.graph.variables if id(variable) not in known]
     if state:
         raise RuntimeError(f"the traced encoder reads variables that are not trainable: {state}")
 

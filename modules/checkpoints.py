@@ -1,9 +1,9 @@
 """A training that never starts over: checkpoints while it goes on, found again by whoever trains the same.
 
 Kept are the weights, the optimizer with its slots and step (on which the learning rate depends), the place in the
-data, early stopping's state with the best weights, and the history. The random numbers of dropout are not: a training
-that goes on draws others from there, as another seed would. Training metrics of the epoch that it goes on in are those
-of its rest.
+data, early stopping's state with the best weights, and the history. The masks of dropout follow from the place
+(modules.dropout), but for an encoder that draws its own: there, a training that goes on draws others, as another seed
+would. Training metrics of the epoch that it goes on in are those of its rest.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
+from modules.dropout import PositionedDropout
 from modules.encoder import INPUT_NAMES
 
 
@@ -25,7 +26,7 @@ def build_classifier(encoder: tf_keras.layers.Layer, *, dropout: float, classes:
     """
     inputs = encoder_inputs()
     pooled, _ = encoder(*(inputs[name] for name in INPUT_NAMES))
-    dropped = tf_keras.layers.Dropout(dropout)(pooled)
+    dropped = PositionedDropout(dropout)(pooled)
     activation = "sigmoid" if classes == 1 else "softmax"
     probability = tf_keras.layers.Dense(classes, activation=activation, dtype=tf.float32, name="probability")(dropped)
     return tf_keras.Model(inputs, probability)

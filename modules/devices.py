@@ -1,6 +1,10 @@
 """Which devices a process may use: the Trainer takes the GPUs, all others leave them room."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
 
 from data.errors import UserError
 
@@ -40,3 +44,27 @@ def use_mixed_precision(mode: str) -> None:
             "auto_mixed_precision_onednn_bfloat16": mode == "bfloat16",
         }
     )
+
+
+@contextmanager
+def determinism(wanted: bool) -> Iterator[None]:
+    """Inside, TensorFlow's ops give the same result each time, where that is wanted; seeds are the caller's to set.
+
+    Raises:
+      UserError: where an encoder draws the masks of its dropout from no seed.
+    """
+    if not wanted:
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if "determinism" not in str(error.message):
+            raise
+        raise UserError(
+            f"training.deterministic: the encoder does what cannot be repeated ({str(error.message).splitlines()[0]})."
+            " Use one that `tfx-bert encoder export` made, or set training.deterministic: false"
+        ) from error
+    finally:
+        disable_op_determinism()  # the components after the Trainer share its process; TensorFlow exports no way back

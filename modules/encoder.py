@@ -29,6 +29,14 @@ class BertEncoder(tf_keras.layers.Layer):
             self._hub_layer = hub.KerasLayer(handle, trainable=trainable, name="hub")
         self._takes_dict = _takes_dict(self._hub_layer.resolved_object, handle)
 
+    @property
+    def dropout_position(self) -> tf.Variable | None:
+        """<int64>[], what the masks of the encoder's dropout follow from; None where the encoder draws them itself.
+
+        `data.encoder_export` makes encoders that have it.
+        """
+        return getattr(self._hub_layer.resolved_object, "dropout_position", None)
+
     def call(
         self, input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor, training: Any = None
     ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -16,6 +16,7 @@ from data.errors import UserError
 from modules import devices, input_pipeline, stop
 from modules.base_model import begin_with, keep_weights
 from modules.checkpoints import Checkpoints, folder_for
+from modules.dropout import SetDropoutPosition
 from modules.encoder import load_encoder
 from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
 from modules.heads.head import Head, Watch, inference
@@ -105,7 +106,11 @@ def run_fn(fn_args: FnArgs) -> None:
         first=checkpoints.place.epoch,
         skip=checkpoints.place.step,
     )
-    with stop.in_order(), _memory_told(training["batch_size"], settings.max_seq_length):
+    with (
+        stop.in_order(),
+        _memory_told(training["batch_size"], settings.max_seq_length),
+        devices.determinism(training["deterministic"]),
+    ):
         model.fit(
             batches,
             validation_data=input_pipeline.batches(holdout, boundaries, 2 * training["batch_size"]),
@@ -192,6 +197,7 @@ def _callbacks(
     patience = training["early_stopping_patience"]
     early = None if patience is None else keep_best(watch, patience)
     callbacks = [
+        SetDropoutPosition(training["seed"], steps),
         ReportProgress(steps, training["epochs"]),
         tf_keras.callbacks.TensorBoard(log_folder, write_graph=False, profile_batch=0),
         *([] if early is None else [early]),

@@ -1,6 +1,7 @@
-"""A small training with checkpoints, to be interrupted: python tests/trained.py FOLDER OUT [STEP]
+"""A small training with checkpoints, to be interrupted: python tests/trained.py FOLDER OUT STEP [ENCODER]
 
-With STEP, the process kills itself without warning when so many steps are done. It prints the notes of the training.
+The process kills itself without warning when STEP steps are done; 0 for never. It prints the notes of the training.
+With ENCODER, a folder, that BERT is trained, with dropout and deterministic ops.
 """
 
 import logging
@@ -15,6 +16,9 @@ import tensorflow as tf
 import tf_keras
 
 from modules.checkpoints import Checkpoints
+from modules.devices import determinism
+from modules.dropout import SetDropoutPosition
+from modules.encoder import load_encoder
 from modules.heads.classification import BinaryHead
 from modules.heads.head import Watch
 from modules.input_pipeline import Rows, batches, epochs_of_batches, number_of_batches
@@ -66,16 +70,23 @@ def train(
     epochs: int = EPOCHS,
     patience: int = 9,
     learning_rate: float = 0.05,
+    encoder: str | None = None,
+    seed: int = 1,
 ) -> tuple[list[np.ndarray], Checkpoints]:
-    """Trains to the end, from the checkpoints in `folder`/checkpoints if there are some: the weights."""
+    """Trains to the end, from the checkpoints in `folder`/checkpoints if there are some: the weights.
+
+    With `encoder`, a BERT's handle, it is trained with dropout and deterministic ops.
+    """
     file = folder / "rows.gz"
     if not file.exists():
         write_rows(file)
-    tf_keras.utils.set_random_seed(1)
+    tf_keras.utils.set_random_seed(seed)
     train_rows, holdout = (Rows([str(file)], SPEC, HEAD, *part) for part in ((200, 1000), (0, 200)))
     lengths = np.concatenate([inputs["input_mask"].numpy().sum(1) for inputs, _ in batches(train_rows, [], 64)])
     steps = number_of_batches(lengths, BOUNDARIES, BATCH)
-    model = HEAD.build(SmallEncoder(), dropout=0.0)
+    model = (
+        HEAD.build(SmallEncoder(), dropout=0.0) if encoder is None else HEAD.build(load_encoder(encoder), dropout=0.3)
+    )
     optimizer = adamw(
         model.trainable_variables,
         learning_rate=learning_rate,
@@ -88,14 +99,17 @@ def train(
     early = keep_best(Watch("val_loss", "min"), patience)
     checkpoints = Checkpoints(folder / "checkpoints", model, early, steps=steps, epochs=epochs, minutes=minutes)
     place = checkpoints.place
-    model.fit(
-        epochs_of_batches(train_rows, BOUNDARIES, BATCH, seed=1, epochs=epochs, first=place.epoch, skip=place.step),
-        validation_data=batches(holdout, BOUNDARIES, BATCH),
-        epochs=epochs,
-        steps_per_epoch=steps,
-        callbacks=[early, *callbacks, checkpoints],
-        verbose=0,
-    )
+    with determinism(encoder is not None):
+        model.fit(
+            epochs_of_batches(
+                train_rows, BOUNDARIES, BATCH, seed=seed, epochs=epochs, first=place.epoch, skip=place.step
+            ),
+            validation_data=batches(holdout, BOUNDARIES, BATCH),
+            epochs=epochs,
+            steps_per_epoch=steps,
+            callbacks=[SetDropoutPosition(seed, steps), early, *callbacks, checkpoints],
+            verbose=0,
+        )
     return model.get_weights(), checkpoints
 
 
@@ -114,6 +128,8 @@ class After(tf_keras.callbacks.Callback):
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    kill = After(int(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)) if len(sys.argv) > 3 else None
-    weights, _ = train(Path(sys.argv[1]), callbacks=[kill] if kill else [])
+    at = int(sys.argv[3])
+    kill = [After(at, lambda: os.kill(os.getpid(), signal.SIGKILL))] if at else []
+    bert: dict[str, Any] = {"encoder": sys.argv[4], "learning_rate": 0.001} if len(sys.argv) > 4 else {}
+    weights, _ = train(Path(sys.argv[1]), callbacks=kill, **bert)
     np.savez(sys.argv[2], *weights)

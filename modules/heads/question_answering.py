@@ -12,6 +12,7 @@ from modules.answer_spans import SpanLoss, answer_texts, best_spans, merge_windo
 from modules.answer_spans import Spans as WindowSpans
 from modules.answer_windows import AnswerWindows, answer_targets, answer_windows, training_windows
 from modules.classifier import encoder_inputs
+from modules.dropout import PositionedDropout
 from modules.encoder import INPUT_NAMES
 from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
@@ -88,7 +89,7 @@ class QuestionAnsweringHead(Head):
         """Model of the three inputs and span_mask <bool>[batch, tokens] to scores <float32>[batch, tokens, 2]."""
         inputs = {**encoder_inputs(), "span_mask": tf_keras.Input((None,), dtype=tf.bool, name="span_mask")}
         _, sequence = encoder(*(inputs[name] for name in INPUT_NAMES))
-        dropped = tf_keras.layers.Dropout(dropout)(sequence)
+        dropped = PositionedDropout(dropout)(sequence)
         scores = tf_keras.layers.Dense(2, dtype=tf.float32, name="scores")(dropped)
         return tf_keras.Model(inputs, Masked(name="masked")(scores, inputs["span_mask"]))
 

@@ -10,6 +10,7 @@ import tf_keras
 
 from modules.classifier import encoder_inputs
 from modules.crf import Crf, CrfLoss
+from modules.dropout import PositionedDropout
 from modules.encoder import INPUT_NAMES
 from modules.entities import bio_tags, entity_counts
 from modules.heads.entity_serving import Decoder, EntityServing
@@ -66,7 +67,7 @@ class TokenClassificationHead(Head):
         _, sequence = encoder(*(inputs[name] for name in INPUT_NAMES))
         tags = bio_tags(self._types)
         words = WordVectors(name="word_vectors")(sequence, inputs["word_positions"])
-        dropped = tf_keras.layers.Dropout(dropout)(words)
+        dropped = PositionedDropout(dropout)(words)
         scores = tf_keras.layers.Dense(len(tags), dtype=tf.float32, name="scores")(dropped)
         return tf_keras.Model(inputs, Crf(tags, name="crf")(scores) if self._crf else scores)
 

@@ -46,6 +46,7 @@ class TrainingConfig(Section):
     base_model: str | None = Field(
         None, description="whose weights to begin with: latest (the model in production), or a Model artifact's folder"
     )
+    deterministic: bool = Field(False, description="one seed, one result, weight by weight, on one machine; slower")
     checkpoint_minutes: float | None = Field(
         5, gt=0, description="between two checkpoints, from which a training that was interrupted goes on; null: none"
     )

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from modules.classifier import build_classifier
+from modules.dropout import PositionedDropout
 from modules.encoder import load_encoder
 from modules.heads.classification import BinaryHead, MulticlassHead
 from modules.heads.head import Head, Watch
@@ -54,7 +55,7 @@ def test_dropout_is_on_in_training_at_its_rate_and_off_in_inference(model: tf_ke
     inputs = inputs_of(2, 5)
     assert np.abs(model(inputs, training=True) - model(inputs, training=True)).max() > 1e-3
     np.testing.assert_array_equal(model(inputs, training=False), model(inputs, training=False))
-    assert [layer.rate for layer in model.layers if isinstance(layer, tf_keras.layers.Dropout)] == [0.5]
+    assert [layer.rate for layer in model.layers if isinstance(layer, PositionedDropout)] == [0.5]
 
 
 def trained_a_step(model: tf_keras.Model, head: Head, inputs: dict[str, tf.Tensor], targets: tf.Tensor) -> None:
@@ -97,7 +98,7 @@ def test_the_head_of_several_classes_is_a_softmax_of_the_pooled_output(tiny_enco
     scores = np.exp(pooled.numpy() @ kernel + bias)
     np.testing.assert_allclose(probabilities, scores / scores.sum(axis=1, keepdims=True), atol=1e-6)
     assert (probabilities.shape, probabilities.dtype) == ((5, 3), tf.float32)
-    assert [layer.rate for layer in model.layers if isinstance(layer, tf_keras.layers.Dropout)] == [0.5]
+    assert [layer.rate for layer in model.layers if isinstance(layer, PositionedDropout)] == [0.5]
 
 
 def test_training_metrics_count_as_sklearn_does(model: tf_keras.Model) -> None:

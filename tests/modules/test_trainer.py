@@ -28,6 +28,7 @@ TRAINING = {
     "holdout_fraction": 0.001,
     "mixed_precision": "none",
     "seed": 1,
+    "deterministic": False,
     "checkpoint_minutes": 5,
 }
 
