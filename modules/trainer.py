@@ -161,7 +161,7 @@ def _begin(model: tf_keras.Model, settings: Settings, latest: str | None) -> str
         return None
     folder = settings.base_model.get("folder") or (str(Path(latest).parent) if latest else None)
     if folder is None:
-        tell("no model is in production yet: begins with the encoder")
+        tell("no model in production has kept its weights: begins with the encoder")
         return None
     begin_with(model, Path(folder), _about(settings))
     tell(f"begins with the model in {folder}")
