@@ -107,7 +107,7 @@ class Parts:
             if arrange is not None:
                 arrange(graph, watcher)
 
-        engines.run(self._engine, self._pipeline(data, epochs, code), run_id, watcher, uncached, arranged)
+        engines.run(self._engine, self._pipeline(data, epochs, code), run_id, watcher, self.address, uncached, arranged)
 
     def node(self, run_id: str, node: str):
         return RunReader(self.address, NAME, run_id).node(node)
