@@ -15,7 +15,7 @@ from pipeline.records import RunRecord, read_records
 UNFINISHED = ("failed", "interrupted", "terminated")
 ENGINES = ("local", "beam")
 # Sections that no component's result depends on.
-_OF_NO_RESULT = ("tracking", "airflow", "score")
+_OF_NO_RESULT = ("tracking", "airflow", "score", "new_data")
 NEW_RUN = "to start a new one, which takes from the cache what has not changed: the same command without --resume"
 
 

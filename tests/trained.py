@@ -127,7 +127,7 @@ class After(tf_keras.callbacks.Callback):
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     at = int(sys.argv[3])
     kill = [After(at, lambda: os.kill(os.getpid(), signal.SIGKILL))] if at else []
     bert: dict[str, Any] = {"encoder": sys.argv[4], "learning_rate": 0.001} if len(sys.argv) > 4 else {}
