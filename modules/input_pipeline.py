@@ -87,7 +87,9 @@ def batches(
     if most is not None:
         dataset = dataset.take(most)
     if shuffle_seed is not None:
-        dataset = dataset.shuffle(SHUFFLE_ROWS, seed=shuffle_seed, reshuffle_each_iteration=False)
+        dataset = dataset.shuffle(
+            SHUFFLE_ROWS, seed=shuffle_seed, reshuffle_each_iteration=isinstance(shuffle_seed, int)
+        )
     padding = {
         name: tf.constant(rows.head.padding.get(name, 0), spec.dtype) for name, spec in dataset.element_spec.items()
     }
