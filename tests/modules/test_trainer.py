@@ -135,7 +135,7 @@ def test_progress_is_told_no_more_often_than_asked_but_always_at_the_last_step(
 
 @pytest.mark.parametrize(("patience", "stops"), [(None, False), (0, True), (3, True)])
 def test_early_stopping_and_best_weights_can_be_turned_off(patience: int | None, stops: bool, tmp_path: Path) -> None:
-    training = {"epochs": 2, "early_stopping_patience": patience}
+    training = {"epochs": 2, "early_stopping_patience": patience, "seed": 1}
     callbacks, _ = _callbacks(str(tmp_path), 5, training, Watch("val_loss", "min"))
     assert any(isinstance(callback, tf_keras.callbacks.EarlyStopping) for callback in callbacks) == stops
 
