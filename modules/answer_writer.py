@@ -22,9 +22,12 @@ class Answers(Artifact):
 @component
 def AnswerWriter(scored: InputArtifact[standard_artifacts.Examples], answers: OutputArtifact[Answers]) -> None:
     """Writes answers.csv; it appears when it is whole."""
-    split = Path(artifact_utils.get_split_uri([scored], SPLIT))
-    rows = sorted(read_scored(sorted(str(path) for path in split.iterdir() if path.is_file())))
-    file = Path(answers.uri, FILE)
+    write_answers(Path(artifact_utils.get_split_uri([scored], SPLIT)), Path(answers.uri, FILE))
+
+
+def write_answers(scored: Path, file: Path) -> None:
+    """The rows in the files of a folder, in the order of their numbers, as a CSV without a header."""
+    rows = sorted(read_scored(sorted(str(path) for path in scored.iterdir() if path.is_file())))
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     with open(partial, "w", encoding="utf-8", newline="") as stream:

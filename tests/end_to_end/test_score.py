@@ -42,12 +42,13 @@ def table(file: Path) -> list[list[str]]:
 
 
 def scorings(store: ModelStore) -> list[list[int]]:
-    """Of each execution of BulkScorer: the ids of the models that it read."""
+    """Of each execution of BulkScorer, the first one first: the ids of the models that it read."""
     found: mlmd.MetadataStore = store.store
     node = found.get_context_by_type_and_name("node", "mine.score.BulkScorer")
     assert node is not None
     models = {artifact.id for artifact in found.get_artifacts_by_type("Model")}
-    events = [found.get_events_by_execution_ids([e.id]) for e in found.get_executions_by_context(node.id)]
+    executions = sorted(execution.id for execution in found.get_executions_by_context(node.id))
+    events = [found.get_events_by_execution_ids([execution]) for execution in executions]
     return [sorted({event.artifact_id for event in of_one} & models) for of_one in events]
 
 
