@@ -9,7 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.orchestration import pipeline_pb2
 
 from data.errors import UserError
-from pipeline.dag_description import put_file
+from pipeline.whole_file import put_file
 
 FOLDER = "compiled"
 

@@ -4,13 +4,14 @@ pipeline/airflow_dag.py makes a DAG of it, in an environment that has none of th
 """
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pipeline.whole_file import put_file
 
 FORMAT = 1
 PREPARE, VERDICT = "Prepare", "Verdict"
@@ -77,17 +78,6 @@ def write_description(described: Mapping[str, Any], folder: Path) -> Path:
     path = folder / f"{described['name']}.json"
     put_file(path, (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
     return path
-
-
-def put_file(path: Path, content: bytes) -> None:
-    """Writes a file in one step, its folder where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def own_command() -> list[str]:

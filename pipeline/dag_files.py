@@ -1,8 +1,6 @@
 """`tfx-bert compile`: from a configuration to the files of which Airflow makes a DAG."""
 
-import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +13,7 @@ from pipeline.config_file import built_in_names
 from pipeline.dag_description import DAG_FILE, DagTask, description, node_tasks, own_command, write_description
 from pipeline.new_data import for_new_data
 from pipeline.new_spans import folder_of
-from pipeline.quiet import FORMAT, noise_to, own_stdout
+from pipeline.quiet import console_and_log
 from pipeline.run import checked_data
 from pipeline.tracking import check_tracker
 from pipeline.view import console as new_console
@@ -46,13 +44,8 @@ def write_dag_files(
     if new_data:
         folder_of(config)
     folder = (folder or config.artifact_root / FOLDER).expanduser().absolute()
-    with ExitStack() as stack:
-        console = new_console(file=stack.enter_context(own_stdout()))
-        staged = checked_data(config, console)
-        if verbose:
-            logging.basicConfig(level=logging.INFO, format=FORMAT)
-        else:
-            stack.enter_context(noise_to(config.artifact_root / "logs" / "compile.log"))
+    staged = checked_data(config, new_console())
+    with console_and_log(config.artifact_root / "logs" / "compile.log", verbose) as console:
         with console.status("loading TensorFlow and TFX"):
             from pipeline.assemble import assemble
             from pipeline.compiled import compiled, upstream_nodes, write_ir

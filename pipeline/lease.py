@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data.errors import UserError
+from pipeline.whole_file import put_file
 
 FILE = ".lease"
 
@@ -73,9 +74,7 @@ def alone(root: Path) -> Iterator[None]:
 
 def write(lease: Lease, root: Path) -> None:
     """Puts a lease in place of what was there; to be called where one is `alone`."""
-    partial = root / f"{FILE}.partial"
-    partial.write_text(json.dumps(asdict(lease)), encoding="utf-8")
-    partial.replace(root / FILE)
+    put_file(root / FILE, json.dumps(asdict(lease)).encode())
 
 
 def clock(seconds: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from data.staging import Source, Staged, stage
 from modules.slices import columns_of
 from pipeline.config import Config
+from pipeline.whole_file import put_file
 
 
 def source_of(config: Config) -> Source:
@@ -37,8 +38,5 @@ def keep_vocabulary(tokens: list[str], root: Path) -> Path:
     content = "".join(f"{token}\n" for token in tokens).encode()
     path = root / "vocabularies" / f"{hashlib.sha256(content).hexdigest()[:16]}.txt"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        put_file(path, content)
     return path

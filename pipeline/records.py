@@ -13,6 +13,7 @@ import psutil
 from pipeline.lease import lease_of
 from pipeline.store_address import StoreAddress, address_from
 from pipeline.watch import ComponentReport
+from pipeline.whole_file import put_file
 
 FOLDER = "runs"
 # The engine of a run whose nodes a scheduler starts, one process each.
@@ -174,9 +175,7 @@ def _read_all(root: Path) -> list[RunRecord]:
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    partial.replace(path)
+    put_file(path, json.dumps(values, indent=1).encode())
 
 
 def _alive(record: RunRecord, root: Path) -> bool:

@@ -13,7 +13,7 @@ from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged, read_staged
 from pipeline.config import Config
-from pipeline.dag_description import PREPARE, VERDICT, put_file
+from pipeline.dag_description import PREPARE, VERDICT
 from pipeline.lease import release
 from pipeline.new_spans import NothingNew, find_spans, forgotten
 from pipeline.quiet import console_and_log
@@ -25,6 +25,7 @@ from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
 from pipeline.verdict import show_answers, show_end, written_report
 from pipeline.view import logs_in_words
+from pipeline.whole_file import put_file
 
 EXIT_CODES = {"pushed": 0, "current": 0, "promoted": 0, "rejected": 99}
 SKIPPED = 99

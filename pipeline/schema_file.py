@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from data.errors import UserError
 from data.source import NEW, OLD, SPAN
+from pipeline.whole_file import put_file
 
 REMEDY = "mend it, or write it anew: tfx-bert schema freeze CONFIG --force"
 
@@ -62,11 +62,7 @@ def _problems(schema: schema_pb2.Schema) -> list[str]:
 def write_schema(schema: schema_pb2.Schema, file: Path, header: str = "") -> None:
     """Writes a schema whole or not at all, `header` before it, a comment for each line."""
     comment = "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    text = text_format.MessageToString(schema, as_utf8=True)
-    partial.write_text(comment + text, encoding="utf-8")
-    os.replace(partial, file)
+    put_file(file, (comment + text_format.MessageToString(schema, as_utf8=True)).encode())
 
 
 def keep_schema(file: str | None, root: Path, *, by_span: bool = False) -> str | None:

@@ -1,8 +1,6 @@
 """Where reports lie: ARTIFACT_ROOT/reports/RUN_ID.json and .html."""
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 from data.errors import UserError
 from pipeline.report.page import render
 from pipeline.report.words import cleaned
+from pipeline.whole_file import put_file
 
 FOLDER = "reports"
 
@@ -32,13 +31,7 @@ def put(path: Path, text: str) -> None:
     Raises:
       UserError: it cannot be written there.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        put_file(path, text.encode())
     except OSError as error:
         raise UserError(f"{path}: the report cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

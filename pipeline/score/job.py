@@ -15,6 +15,7 @@ from data.whole_folder import new_folder, remove_leftovers
 from modules.tasks.task import Task
 from pipeline.request_table import SHOWN_FAULTS, Request, RequestTable, faults_in_words, read_requests
 from pipeline.score.model import ScoringModel
+from pipeline.whole_file import put_file
 
 FOLDER, WORK, JOB, QUARANTINE = "score", "job", "job.json", "quarantine.csv"
 PROGRESS_EVERY = 10_000
@@ -42,9 +43,7 @@ class Job:
     output: str | None = None
 
     def save(self, file: Path) -> None:
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        partial.replace(file)
+        put_file(file, json.dumps(asdict(self), indent=1).encode())
 
 
 def place_of(root: Path, fingerprint: str) -> Path:
