@@ -11,12 +11,10 @@ from tfx.dsl.compiler import constants
 
 from pipeline.config import Config
 from pipeline.metadata_store import opened
-from pipeline.records import keep_status, killed_records, leave
+from pipeline.records import PASSES, keep_status, killed_records, leave
 from pipeline.resume import ENGINES
 
 _OPEN = (mlmd_pb2.Execution.NEW, mlmd_pb2.Execution.RUNNING)
-# A run's own graph, and the parts of it that `execute` may have run once more.
-PASSES = ("", "-canary", "-push")
 
 
 def settle_killed(config: Config) -> None:

@@ -9,8 +9,8 @@ from tfx.orchestration.portable import partial_run_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline import unchanged
-from pipeline.leftovers import PASSES
 from pipeline.metadata_store import NodeResult, RunReader, opened
+from pipeline.records import PASSES
 from pipeline.resume import NEW_RUN
 from pipeline.selection import Refused, Selection
 from pipeline.store_address import StoreAddress

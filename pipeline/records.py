@@ -16,6 +16,8 @@ from pipeline.watch import ComponentReport
 from pipeline.whole_file import put_file
 
 FOLDER = "runs"
+# A run's own graph, and the parts of it that ran once more: under the run's id in ML Metadata, with one of these.
+PASSES = ("", "-canary", "-push")
 # The engine of a run whose nodes a scheduler starts, one process each.
 SCHEDULED = "airflow"
 

@@ -1,19 +1,17 @@
 """What must stay: the last runs, what was pushed or blessed with all before it, and what the next run needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from modules.passed_statistics import last_passed
 from modules.push_history import property_of
-from pipeline.ancestry import OUTPUTS, Ancestry
+from pipeline.ancestry import Ancestry
+from pipeline.records import PASSES
 
 LIVE = metadata_store_pb2.Artifact.LIVE
-_GATE = "modules.data_gate.DataGate"  # as TFX names the component's executions
-_PASSED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
-# A run's Pusher or canary that ran again did so under the run's id with one of these.
-PARTS = ("", "-push", "-canary")
 
 
 @dataclass
@@ -59,7 +57,7 @@ def _reason(artifact: metadata_store_pb2.Artifact) -> str | None:
 def _artifacts_of(store: mlmd.MetadataStore, run: str) -> set[int]:
     """What a run made, took from the cache, or was about to make."""
     found: set[int] = set()
-    for part in PARTS:
+    for part in PASSES:
         context = store.get_context_by_type_and_name("pipeline_run", f"{run}{part}")
         executions = [] if context is None else [e.id for e in store.get_executions_by_context(context.id)]
         events = store.get_events_by_execution_ids(executions) if executions else []
@@ -68,15 +66,10 @@ def _artifacts_of(store: mlmd.MetadataStore, run: str) -> set[int]:
 
 
 def _baselines(store: mlmd.MetadataStore, artifacts: Iterable[metadata_store_pb2.Artifact]) -> list[int]:
-    """The text statistics that DataGate let pass last: the next run's data are compared with them."""
-    statistics = {a.id for a in artifacts if a.type == "ExampleTextStatistics" and a.state == LIVE}
-    kinds: Mapping[int, str] = {kind.id: kind.name for kind in store.get_execution_types()}
-    last: tuple[int, int] | None = None
-    for event in store.get_events_by_artifact_ids(sorted(statistics)) if statistics else []:
-        if event.type in OUTPUTS:
-            continue
-        [execution] = store.get_executions_by_id([event.execution_id])
-        looked = property_of(execution, "look_only").int_value
-        if kinds[execution.type_id] == _GATE and execution.last_known_state in _PASSED and not looked:
-            last = max(last or (0, 0), (execution.id, event.artifact_id))
-    return [] if last is None else [last[1]]
+    """The text statistics that the next run's data may be compared with: the last that passed, and the one before.
+
+    The one before, where the next run has the same data as the last.
+    """
+    statistics = [a.id for a in artifacts if a.type == "ExampleTextStatistics" and a.state == LIVE]
+    passed = sorted(((last_passed(store, each), each) for each in statistics), reverse=True)
+    return [each for execution, each in passed[:2] if execution]

@@ -9,9 +9,9 @@ import ml_metadata as mlmd
 from pipeline.config import Config
 from pipeline.disk import size_of_all
 from pipeline.housekeeping.folders import owned_folders
-from pipeline.housekeeping.keep import PARTS, Kept, kept
+from pipeline.housekeeping.keep import Kept, kept
 from pipeline.records import FOLDER as RUNS
-from pipeline.records import RunRecord, read_records
+from pipeline.records import PASSES, RunRecord, read_records
 from pipeline.report.write import FOLDER as REPORTS
 
 ARTIFACTS = "artifacts"
@@ -76,7 +76,7 @@ def _own_files(root: Path, run: str) -> list[Path]:
 
 def without_part(run: str | None) -> str:
     """The run whose Pusher or canary ran again."""
-    for part in filter(None, PARTS):
+    for part in filter(None, PASSES):
         run = (run or "").removesuffix(part)
     return run or ""
 

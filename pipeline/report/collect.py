@@ -14,7 +14,7 @@ from modules.push_history import standing
 from modules.slices import Slicing
 from modules.tasks import task_class, task_from
 from pipeline.metadata_store import NodeResult, RunReader
-from pipeline.records import RunRecord
+from pipeline.records import PASSES, RunRecord
 from pipeline.report.data_part import data_part
 from pipeline.report.evaluation import evaluation_part
 from pipeline.report.gates import gates
@@ -67,7 +67,7 @@ def _reader(record: RunRecord) -> Callable[[str], NodeResult]:
     store = record.metadata
     if not store.exists():
         return lambda component: NodeResult("skipped", {})
-    readers = [RunReader(store, record.config, f"{record.id}{part}") for part in ("-push", "-canary", "")]
+    readers = [RunReader(store, record.config, f"{record.id}{part}") for part in reversed(PASSES)]
 
     @cache
     def node(component: str) -> NodeResult:
