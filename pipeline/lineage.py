@@ -69,11 +69,11 @@ class Lineage:
         ]
 
     def raw_examples(self, model_id: int) -> Any | None:
-        """The Examples that a model was made of, as they came in: the first in its lineage."""
+        """The Examples that a model was made of, as they came in: the first in its lineage, but for its base model's."""
         found, ids = {}, {model_id}
         while ids:
             before = self._neighbours(self._executions(ids, _OUTPUTS), _INPUTS)
-            new = {artifact.id: artifact for artifact in before if artifact.id not in found}
+            new = {a.id: a for a in before if a.id not in found and a.type != "Model"}
             found.update(new)
             ids = set(new)
         examples = [artifact for artifact in found.values() if artifact.type == "Examples"]

@@ -48,8 +48,12 @@ class ModelStore:
                 file.write(example(text, 0, "label"))
         return self._execute("CsvExampleGen", run, {}, {"examples": _made(Examples(), uri)})["examples"]
 
-    def model(self, run: str = "r1", examples: int | None = None, *, files: bool = True, **facts: Any) -> int:
+    def model(
+        self, run: str = "r1", examples: int | None = None, *, base: int | None = None, files: bool = True, **facts: Any
+    ) -> int:
         """Trainer: a model, with a SavedModel behind it unless `files` is false; `facts` go over its model.json.
+
+        `base`: the model whose weights it began with.
 
         All have the same labels; their answers tell them apart."""
         uri = self.root / "artifacts" / "model" / str(self._next())
@@ -57,7 +61,8 @@ class ModelStore:
             write_model(uri, self._count, folder_name="Format-Serving")
             file = uri / "Format-Serving" / "assets.extra" / "model.json"
             file.write_text(json.dumps(json.loads(file.read_text()) | {"labels": list(labels_of(1))} | facts))
-        inputs = {} if examples is None else {"examples": [examples]}
+        given = {"examples": examples, "base_model": base}
+        inputs = {key: [id_] for key, id_ in given.items() if id_ is not None}
         return self._execute("Trainer", run, inputs, {"model": _made(Model(), uri)})["model"]
 
     def cached(self, model: int, run: str) -> None:
