@@ -69,7 +69,7 @@ class Lineage:
         ]
 
     def raw_examples(self, model_id: int) -> Any | None:
-        """The Examples that a model was made of, as they came in: the first in its lineage, but for its base model's."""
+        """The Examples that a model was made of, as they came in: the first in its lineage, base models left out."""
         found, ids = {}, {model_id}
         while ids:
             before = self._neighbours(self._executions(ids, _OUTPUTS), _INPUTS)
