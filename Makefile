@@ -22,7 +22,6 @@ help:
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
 	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
 	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
-	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
 	@echo "make fuzz-serve     10,000 malformed requests and more"
 	@echo "make setup   the set-up alone: .venv with the locked packages"
 	@echo "make clean   remove .venv and .bootstrap; output/ stays"

@@ -113,13 +113,13 @@ def test_fields_of_a_later_version_are_passed_over_and_missing_ones_get_their_de
 
 def test_a_save_that_dies_half_way_leaves_the_record_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = keep(record(status="pushed"), tmp_path)
-    write_text = Path.write_text
+    write_bytes = Path.write_bytes
 
-    def dying(self: Path, data: str, **options: Any) -> int:
-        write_text(self, data[: len(data) // 2], **options)
+    def dying(self: Path, data: bytes) -> int:
+        write_bytes(self, data[: len(data) // 2])
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", dying)
+    monkeypatch.setattr(Path, "write_bytes", dying)
     keeper.record.status = "rejected"
     with pytest.raises(OSError, match="disk full"):
         keeper.save()

@@ -84,7 +84,7 @@ def test_a_write_that_fails_leaves_the_file_before_it(tmp_path: Path, monkeypatc
     def dying(*_: object, **__: object) -> int:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", dying)
+    monkeypatch.setattr(Path, "write_bytes", dying)
     with pytest.raises(OSError, match="disk full"):
         write_schema(parsed(SCHEMA.replace("max: 1", "max: 2")), file)
     assert file.read_bytes() == before
