@@ -61,7 +61,10 @@ def tell_changes(
     for name in order:
         task, old = now.get(name), before.get(name)
         if task and task.state and (old is None or (task.state, task.attempt) != (old.state, old.attempt)):
-            console.print(escape(f"{name:<20} {task.state:<16} {_seconds(task):>8} s{_attempt(task)}"))
+            seconds = _seconds(task)
+            console.print(
+                escape(f"{name:<20} {task.state:<16} {seconds and seconds + ' s':>10}{_attempt(task)}".rstrip())
+            )
 
 
 def states_table(tasks: Mapping[str, TaskState], order: list[str]) -> Table:

@@ -53,10 +53,10 @@ def test_without_a_terminal_there_is_a_line_for_each_change_and_no_other() -> No
     for before, now in (({}, first), (first, second), (second, second), (second, third)):
         tell_changes(console, before, now, ORDER)
     assert [line.split() for line in text.getvalue().splitlines()] == [
-        ["Prepare", "running", "s"],
+        ["Prepare", "running"],
         ["Prepare", "success", "3.0", "s"],
         ["Trainer", "up_for_retry", "1.0", "s"],
-        ["Trainer", "running", "s", "attempt", "2"],
+        ["Trainer", "running", "attempt", "2"],
     ]
 
 
