@@ -59,7 +59,7 @@ airflow-lock: setup
 		--generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
 
 # JOBS: how many processes share the test files
-JOBS ?= 2
+JOBS ?= 3
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 

@@ -17,6 +17,7 @@ def test_a_built_in_encoder_is_exported_once() -> None:
     assert Path(minilm, "saved_model.pb").stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 def test_two_first_uses_at_the_same_time_share_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first, second = begin("minilm"), begin("minilm")

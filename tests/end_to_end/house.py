@@ -77,6 +77,10 @@ class House:
         """Component states of the newest run."""
         return {component["id"]: component["state"] for component in self.runs()[0]["components"]}
 
+    def ran(self) -> set[str]:
+        """The components of the newest run that did their work and were not taken from the cache."""
+        return {component for component, state in self.states().items() if state == "done"}
+
     @property
     def root(self) -> Path:
         return self.work / "output" / "tiny"

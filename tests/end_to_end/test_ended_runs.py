@@ -77,6 +77,7 @@ def executions(house: House, run_id: str) -> dict[int, int]:
     return {execution.id: execution.last_known_state for execution in store.get_executions_by_context(run.id)}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_terminated_goes_on_as_the_same_run_and_ends_well(house: House) -> None:
     code, told = end_in(house, "StatisticsGen", signal.SIGTERM, DATA_PART)
     ended = newest(house)

@@ -42,7 +42,14 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("after", ["the second step", "in the second epoch", "an epoch's last step", "the last step"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "the second step",
+        "in the second epoch",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("an epoch's last step", "the last step")),
+    ],
+)
 def test_wherever_it_was_interrupted_the_weights_are_those_of_a_whole_training(
     after: str, whole: tuple[list[np.ndarray], Checkpoints], tmp_path: Path
 ) -> None:

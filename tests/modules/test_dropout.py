@@ -96,6 +96,7 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(map(np.array_equal, first, second))
 
 
+@pytest.mark.slow
 def test_trainings_of_one_seed_are_equal_also_where_one_was_interrupted(tiny_encoder: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"encoder": str(tiny_encoder), "learning_rate": 0.001, "epochs": 2}
     for name in ("whole", "cut"):

@@ -97,7 +97,11 @@ def arrays(requests: list[dict[str, str]]) -> dict[str, np.ndarray]:
     return {name: np.array([r[name].encode() for r in requests], object) for name in requests[0]}
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+SLOW = ("crf", "answers")  # the tests of their heads export them, too
+EACH_CASE = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES]
+
+
+@pytest.fixture(scope="module", params=EACH_CASE)
 def case(request: Any, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A model with random weights in its head, large enough that answers differ."""
     spec, rows, requests = CASES[request.param]

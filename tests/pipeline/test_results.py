@@ -140,7 +140,7 @@ def test_intervals_are_those_of_each_metric_in_each_slice(alone: str, rows: Rows
     low, high = intervals["overall"]["precision"]
     assert low < overall["precision"] < high
     spread = 1.96 * np.sqrt(overall["precision"] * (1 - overall["precision"]) / sum(rows.candidate >= 59.5))
-    assert (high - low) / 2 == pytest.approx(spread, rel=0.6)
+    assert spread / 2.5 < (high - low) / 2 < 2.5 * spread  # of 20 resamples
 
 
 def test_each_missed_threshold_is_told_with_what_was_asked_and_how_much_is_missing(rejected: str, rows: Rows) -> None:

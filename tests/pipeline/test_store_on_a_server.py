@@ -62,6 +62,7 @@ def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Crowd(json.loads(done.stdout.splitlines()[-1]), server)
 
 
+@pytest.mark.slow
 def test_nodes_of_two_runs_at_once_lose_nothing_and_double_nothing(crowd: Crowd) -> None:
     nodes = len(PIPELINES) * NODES
     assert crowd.codes["prepare"] == [0] * 4
@@ -84,6 +85,7 @@ def test_nodes_of_two_runs_at_once_lose_nothing_and_double_nothing(crowd: Crowd)
     assert crowd.sql(f"select c.name from Context c {same}") == []
 
 
+@pytest.mark.slow
 def test_what_one_run_has_made_another_takes_from_the_cache(crowd: Crowd) -> None:
     states = crowd.sql(
         "select e.last_known_state, count(*) from Execution e join Association a on a.execution_id = e.id"
@@ -92,6 +94,7 @@ def test_what_one_run_has_made_another_takes_from_the_cache(crowd: Crowd) -> Non
     assert states == [[str(CACHED), str(len(PIPELINES) * NODES)]]
 
 
+@pytest.mark.slow
 def test_a_client_that_is_killed_leaves_the_store_to_the_others(crowd: Crowd) -> None:
     assert (crowd.codes["killed"], crowd.codes["r3"]) == ([-9], [0])
     assert crowd.sql("select count(*) from Context where name = 'one.r3'") == [["1"]]
