@@ -58,13 +58,14 @@ airflow-lock: setup
 	cd pipeline/local_airflow && ../../.bootstrap/tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.txt
 
-# JOBS: how many processes share the test files
+# JOBS: how many processes share the test files, in the order of their names: whole runs, which take longest, are early
 JOBS ?= 3
+BY_FILE := --dist loadfile --no-loadscope-reorder
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) $(BY_FILE)
 
 test-slow: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
+	$(BIN)/python -m pytest -n $(JOBS) $(BY_FILE) -m slow
 
 test-airflow: airflow
 	$(BIN)/python -m pytest tests/airflow -m airflow

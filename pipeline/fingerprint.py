@@ -7,6 +7,7 @@ depends on, so that editing `modules/trainer.py` reruns the Trainer, and does no
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,18 +49,20 @@ def own_imports(modules: Iterable[str]) -> set[str]:
         if name in found or name in OF_NO_COMPONENT or package not in OWN_PACKAGES or not _source(name).is_file():
             continue
         found.add(name)
-        waiting += [name.rpartition(".")[0], *_imported(ast.parse(_source(name).read_bytes()))]
+        waiting += [name.rpartition(".")[0], *_imported(_source(name).read_bytes())]
     return found
 
 
-def _imported(tree: ast.AST) -> list[str]:
+@cache
+def _imported(source: bytes) -> tuple[str, ...]:
+    """What a module imports. Components share most of their modules, and parsing them takes longest."""
     names = []
-    for node in _run_nodes(tree):
+    for node in _run_nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
+    return tuple(names)
 
 
 def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:

@@ -61,6 +61,7 @@ def tiny_inputs() -> dict[str, tf.Tensor]:
     return {name: tf.constant(value) for name, value in unequal_inputs(len(VOCABULARY)).items()}
 
 
+@pytest.mark.slow
 def test_the_exported_minilm_computes_what_keras_hub_computes_from_the_source(
     minilm: str, minilm_source: Path, tmp_path: Path
 ) -> None:

@@ -45,9 +45,11 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 @pytest.mark.parametrize(
     "after",
     [
-        "the second step",
         "in the second epoch",
-        *(pytest.param(x, marks=pytest.mark.slow) for x in ("an epoch's last step", "the last step")),
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ("the second step", "an epoch's last step", "the last step")
+        ),
     ],
 )
 def test_wherever_it_was_interrupted_the_weights_are_those_of_a_whole_training(

@@ -122,6 +122,7 @@ def learned(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lea
     return Learned(rows, model, output, vocab_file, dict(tf.saved_model.load(str(served)).signatures))
 
 
+@pytest.mark.slow
 def test_a_small_set_of_questions_is_learned_and_answered_by_the_exported_model(learned: Learned) -> None:
     answers = learned.ask([row["question"] for row in learned.rows], [row["context"] for row in learned.rows])
     given = [answer.decode() for answer in answers["answer"]]

@@ -95,7 +95,7 @@ def tagged(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Tran
     return Transformed(output, [str(folder / "rows*")], vocab_file)
 
 
-@pytest.fixture(scope="module", params=["crf", "softmax"])
+@pytest.fixture(scope="module", params=["crf", pytest.param("softmax", marks=pytest.mark.slow)])
 def served(request: Any, tiny_encoder: Path, tagged: Transformed, tmp_path_factory: pytest.TempPathFactory) -> Served:
     vocabulary = read_vocabulary(tagged.vocab_file)
     assert (vocabulary.index("[CLS]"), vocabulary.index("[SEP]")) == (CLS, SEP)

@@ -142,7 +142,13 @@ def judged(name: str, folder: Path) -> tuple[RunRecord, bool]:
 
 
 @pytest.mark.parametrize(
-    ("name", "missed"), [("good", []), ("forgetful", ["span old"]), ("stubborn", ["span new"])], ids=str
+    ("name", "missed"),
+    [
+        ("good", []),
+        ("forgetful", ["span old"]),
+        pytest.param("stubborn", ["span new"], marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_only_a_model_that_kept_what_it_knew_and_learned_what_is_new_is_blessed(
     name: str, missed: list[str], tmp_path: Path

@@ -247,6 +247,7 @@ def background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
     return future
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once(start: Start, model: Path, tmp_path: Path) -> None:
     server = start(f"--model_base_path={model}", "--model_name=m", monitoring(tmp_path))
     with channel(server) as open_channel:
@@ -261,6 +262,7 @@ def test_a_second_signal_ends_at_once(start: Start, model: Path, tmp_path: Path)
         assert call.code() == grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_does_not_keep_the_server(start: Start, model: Path, tmp_path: Path) -> None:
     flags = [f"--model_base_path={model}", "--model_name=m", "--drain_timeout_seconds=0.2", monitoring(tmp_path)]
     server = start(*flags)
@@ -350,6 +352,7 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_a_config_file_with_several_models_is_followed(start: Start, model: Path, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
 

@@ -557,6 +557,7 @@ def test_stopping_waits_for_requests_as_long_as_it_is_told(versions: Path, base:
     until(lambda: states(manager) == {1: "END"}, "it is closed")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_switches(versions: Path, base: Path, started: Started) -> None:
     """50 switches, each with a request; a session or a graph of this model that stays takes over 2 MiB."""
     shutil.copytree(versions / "1", base / "1")

@@ -50,6 +50,7 @@ def served(base: Path, asked: list[str], ready: Path) -> list[float]:
             server.kill()
 
 
+@pytest.mark.slow
 def test_rows_in_bulk_have_the_probabilities_of_a_server_bit_for_bit(base: Path, tmp_path: Path) -> None:
     asked = texts(ROWS)
     done = subprocess.run(
