@@ -46,6 +46,7 @@ def test_two_pipelines_run_at_once_and_the_commands_find_what_is_theirs(house: H
         ["lineage", "--config", "tiny.yaml"],
         ["report", "--config", "other.yaml"],
         ["gc", "tiny.yaml"],
+        ["schema", "freeze", "tiny.yaml"],
         ["schema", "diff", "tiny.yaml"],
         ["predict", "--config", "other.yaml", "how are you ?"],
     ):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def house(tmp_path: Path, tiny_encoder: Path, sample_csv: Path, monkeypatch: pyt
     made = build(tmp_path / "house", tiny_encoder, sample_csv)
     yield made
     for server in servers(made):
-        os.kill(server, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it ends by itself, too
+            os.kill(server, signal.SIGTERM)
 
 
 def servers(house: House) -> list[int]:
