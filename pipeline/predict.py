@@ -19,7 +19,14 @@ from modules.tasks.task import Answer, Task
 from pipeline.config_file import load_config
 from pipeline.quiet import noise_to, own_stdout
 from pipeline.records import read_records
-from pipeline.request_table import Request, RequestTable, faults_in_words, format_of, read_requests
+from pipeline.request_table import (
+    Request,
+    RequestTable,
+    check_place,
+    faults_in_words,
+    format_of,
+    read_requests,
+)
 from pipeline.roots import artifact_roots
 from pipeline.view import console as new_console
 from serving.predictor import Predictor, latest_version, read_task
@@ -84,10 +91,9 @@ def predict_file(source: Path, output: Path, config: str | None, verbose: bool, 
       DataError: where a row cannot be read, listing the first of them; nothing is written then.
     """
     with _asked(config, verbose, server) as model:
+        check_place(output, source, {"data": model.data})
         id_column = model.data["columns"].get("id")
         table = RequestTable(source, format_of(source, model.data["format"]), model.task.request_columns(), id_column)
-        if not output.absolute().parent.is_dir():
-            raise UserError(f"-o {output}: the folder {output.absolute().parent} does not exist")
         rows = sum(1 for _ in _read(table))
         partial = output.with_name(output.name + ".partial")
         try:

@@ -7,7 +7,7 @@ from data.errors import UserError
 from pipeline.config import Config
 from pipeline.config_file import built_in_names
 from pipeline.dag_description import DagTask, description, own_command, write_description
-from pipeline.score.output import check_output
+from pipeline.request_table import check_place
 
 KIND, TASK = "score", "Score"
 TEMPLATE = "{{"
@@ -34,7 +34,7 @@ def write_score_dag(
       UserError: the answers cannot go there.
     """
     if TEMPLATE not in output:
-        check_output(Path(source), Path(output))
+        check_place(Path(output), Path(source), config.model_dump(mode="json"))
         if TEMPLATE in source:
             raise UserError(
                 f"{output}: each run would write over the answers of the one before; give it a template, too"

@@ -8,22 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from data.errors import UserError
-
-
-def check_output(source: Path, output: Path) -> None:
-    """Looks where the answers are to go, before any row is read.
-
-    Raises:
-      UserError: the answers cannot go there.
-    """
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: name the file that the answers are to go to")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"{output}: the folder {output.absolute().parent} does not exist")
-    if output.exists() and source.exists() and output.samefile(source):
-        raise UserError(f"{output} is the file of the questions, too: the answers would take its place")
-
 
 def quarantine_file(output: Path) -> Path:
     """Where rows that cannot be read go: beside the answers."""

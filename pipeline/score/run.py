@@ -19,12 +19,12 @@ from pipeline.config import Config
 from pipeline.fingerprint import fingerprint
 from pipeline.lock import only_run_in
 from pipeline.quiet import console_and_log
-from pipeline.request_table import RequestTable, format_of
+from pipeline.request_table import RequestTable, check_place, format_of
 from pipeline.run import load_tfx
 from pipeline.score.faults import told
 from pipeline.score.job import FOLDER, WORK, Job, new_job, place_of, quarantined_rows, read_job, superseded
 from pipeline.score.model import ScoringModel, in_production
-from pipeline.score.output import check_output, quarantine_file, write_output
+from pipeline.score.output import quarantine_file, write_output
 from pipeline.score.traces import clean_up
 from pipeline.score.view import ScoreProgress, summary
 from serving.lite import FOLDER as INT8_FOLDER
@@ -58,7 +58,7 @@ def score(
       RunFailed: a component failed for another reason.
     """
     begun = time.time()
-    check_output(source, output)
+    check_place(output, source, config.model_dump(mode="json"))
     log = config.artifact_root / "logs" / "score.log"
     with told(None if verbose else str(log)):
         scoring = _Scoring(config, source, output, scheduled_as)

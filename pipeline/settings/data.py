@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -30,7 +31,7 @@ class DataConfig(Section):
     columns: dict[str, str] = Field(
         {},
         description="the column of each role where it has another name: the task's roles (text and label, say); id: "
-        "unique per row; group: rows of one group stay in one split",
+        "unique per row; group: rows of one group stay in one split; null takes one back",
     )
     labels: tuple[str, ...] | None = Field(
         None, description="binary: the two labels, the negative class first; else those of the data, unless given"
@@ -52,6 +53,13 @@ class DataConfig(Section):
         description="a frozen schema.pbtxt; data/schemas/NAME.pbtxt beside this file where that exists, unless this is "
         "null; else the schema is inferred",
     )
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _no_column_is_none(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {role: column for role, column in value.items() if column is not None}
 
     @field_validator("labels", "ignore_labels", mode="before")
     @classmethod

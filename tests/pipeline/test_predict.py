@@ -103,6 +103,13 @@ def test_without_an_id_column_rows_are_numbered_from_1(pushed: Pushed) -> None:
     ]
 
 
+def test_answers_do_not_take_the_place_of_what_is_read(pushed: Pushed) -> None:
+    pushed(columns={"id": "id"})
+    source = write([["id", "text"], ["q1", "fine"]])
+    with pytest.raises(UserError, match=r"^in\.csv is the file of the questions, too"):
+        predict_file(source, source, None, verbose=True)
+
+
 def test_the_columns_and_format_are_those_the_model_was_trained_with(pushed: Pushed) -> None:
     pushed(columns={"text": "question", "id": "qid"}, format="tsv")
     Path("in.tsv").write_text('qid\tquestion\nq1\tsay "hi"\n', encoding="utf-8")
@@ -127,7 +134,10 @@ def test_a_csv_is_read_as_csv_by_a_model_trained_on_a_tsv(pushed: Pushed) -> Non
             ["id", "txt"],
             r"^in\.csv: no column 'text' \(data\.columns of the .* configuration\); it has \['id', 'txt'\]$",
         ),
-        (["qid", "text"], r"^in\.csv: no column 'id' \(data\.columns of the .*\); it has \['qid', 'text'\]$"),
+        (
+            ["qid", "text"],
+            r"^in\.csv: no column 'id' \(.*\); it has \['qid', 'text'\]; with data\.columns\.id: null, answers have",
+        ),
     ],
 )
 def test_a_missing_column_is_named_with_the_setting_and_the_header(
@@ -190,7 +200,7 @@ def test_a_prediction_that_dies_leaves_no_partial_output(pushed: Pushed, monkeyp
 
 def test_an_output_folder_that_is_not_there_is_told_before_anything_is_read(pushed: Pushed) -> None:
     pushed()
-    with pytest.raises(UserError, match=r"^-o nowhere/out\.csv: the folder .*/nowhere does not exist$"):
+    with pytest.raises(UserError, match=r"^nowhere/out\.csv: the folder .*/nowhere does not exist$"):
         predict_file(Path("not_there.csv"), Path("nowhere/out.csv"), None, verbose=True)
 
 

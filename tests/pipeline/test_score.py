@@ -82,6 +82,27 @@ def test_files_that_are_not_there_or_in_each_others_way_are_told(store: ModelSto
     assert refused("in.csv", "nowhere/out.csv").startswith("nowhere/out.csv: the folder ")
     assert refused("in.csv", "in.csv") == "in.csv is the file of the questions, too: the answers would take its place"
     assert refused("in.csv", "output").startswith("output is a folder")
+    for name in ("rows.csv", "judge.csv"):
+        Path(name).write_text("id,text,label\n1,a,no\n", encoding="utf-8")
+    new = Path("new")
+    new.mkdir()
+    (new / "monday.csv").write_text("id,text,label\n1,a,no\n", encoding="utf-8")
+    for key, value, output, told in (
+        ("data.path", "rows.csv", "rows.csv", "rows.csv is data.path of the configuration: the answers would take"),
+        ("data.eval_path", "judge.csv", "judge.csv", "judge.csv is data.eval_path of the configuration: the answers"),
+        ("new_data.folder", "new", "new/monday.csv", "new/monday.csv is a file of new_data.folder: the answers would"),
+    ):
+        assert refused("in.csv", output, f"{key}={value}").startswith(told)
+        assert Path(output).read_text(encoding="utf-8") == "id,text,label\n1,a,no\n"
+
+
+def test_rows_without_ids_are_bad_rows_and_a_file_without_them_is_numbered_when_that_is_set(
+    store: ModelStore, refused: Refused
+) -> None:
+    store.run("7")
+    Path("in.csv").write_text("id,text\na,one\n ,two\n", encoding="utf-8")
+    assert refused().startswith("in.csv:3: column 'id' is empty")
+    assert load_config("mine.yaml", ["data.columns.id=null"]).data.columns.get("id") is None
 
 
 def test_an_engine_that_the_version_has_not_is_told_before_any_row_is_read(store: ModelStore, refused: Refused) -> None:
