@@ -9,6 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.orchestration import pipeline_pb2
 
 from data.errors import UserError
+from pipeline.dag_description import PREPARE, VERDICT
 from pipeline.whole_file import put_file
 
 FOLDER = "compiled"
@@ -55,8 +56,9 @@ def of_run(root: Path, run_id: str, node: str | None = None) -> pipeline_pb2.Pip
     ir = read_ir(root / FOLDER / f"{run_id}.pb")
     known = upstream_nodes(ir)
     if node is not None and node not in known:
-        near = difflib.get_close_matches(node, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        named = [PREPARE, *known, VERDICT]
+        near = difflib.get_close_matches(node, named, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(named)}"
         raise UserError(f"--node {node!r}: the pipeline has no such node; {hint}")
     return ir
 

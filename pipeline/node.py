@@ -1,5 +1,6 @@
 """`tfx-bert run-node`: one node of a scheduled run, from the command line to its exit code."""
 
+import difflib
 import fcntl
 import os
 import sys
@@ -25,7 +26,7 @@ from pipeline.lease import release
 from pipeline.new_data import for_new_data
 from pipeline.quiet import console_and_log
 from pipeline.records import RunRecord
-from pipeline.run import RunFailed, TrainingProgress, essence, failure_in_words, load_tfx
+from pipeline.run import RESOLVERS, RunFailed, TrainingProgress, components_of, essence, failure_in_words, load_tfx
 from pipeline.shared_record import SharedRecord, checked_run_id, mended
 from pipeline.task_lock import task_of
 from pipeline.view import RunView
@@ -68,6 +69,7 @@ def main(
 def _run(config: Config, node: str, run_id: str, verbose: bool, new_data: bool) -> int:
     from pipeline.scheduled import judge, nothing_to_do, prepare
 
+    _check_name(node, run_id, config)
     root, minutes = config.artifact_root, config.orchestration.lease_minutes
     if node == PREPARE:
         return prepare(config, run_id, verbose=verbose, new_data=new_data)
@@ -90,6 +92,23 @@ def _run(config: Config, node: str, run_id: str, verbose: bool, new_data: bool) 
     if failure:
         raise failure
     return code
+
+
+def _check_name(node: str, run_id: str, config: Config) -> None:
+    """Before the artifact root is kept for a task that cannot be.
+
+    Raises:
+      UserError: neither a pipeline has such a node, nor the one that the run was prepared with.
+    """
+    known = [PREPARE, *components_of(config), *RESOLVERS, VERDICT]
+    if node in known:
+        return
+    if SharedRecord(run_id, config.artifact_root).exists():
+        load_tfx("pipeline.compiled").of_run(config.artifact_root, run_id, node)
+        return
+    near = difflib.get_close_matches(node, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    raise UserError(f"--node {node!r}: the pipeline has no such node; {hint}")
 
 
 def _as_it_began(config: Config, record: RunRecord) -> Config:

@@ -56,6 +56,8 @@ COMPONENTS = (
     "Canary",
     "Pusher",
 )
+# The nodes beside them, which find what earlier runs have made.
+RESOLVERS = ("LastPassedStatistics", "BaseModel", "LatestPushedModel")
 COUNTED = ("ignored", "repaired", "quarantined", "not_sampled")
 RARE_ROWS, SHOWN_RARE = 2, 10
 EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0, "partial": 0}

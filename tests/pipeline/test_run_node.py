@@ -14,6 +14,7 @@ from scheduled_runs import Scheduler, wait_until
 
 from data.errors import UserError
 from pipeline.compiled import compiled, read_ir, write_ir
+from pipeline.lease import lease_of, release
 from pipeline.lock import only_run_in
 from pipeline.records import read_records
 from pipeline.shared_record import SharedRecord
@@ -147,12 +148,20 @@ def test_unknown_names_are_told(scheduler: Scheduler, begun: str) -> None:
             "tiny.none",
             f"there is no run tiny.none in {scheduler.root}: a run begins with the node Prepare",
         ),
+        ("Preparee", begun, "--node 'Preparee': the pipeline has no such node; did you mean 'Prepare'?"),
+        ("Preparee", "tiny.none", "--node 'Preparee': the pipeline has no such node; did you mean 'Prepare'?"),
         ("Verdict", "tiny.none", nowhere),
         ("Prepare", "../escape", "--run-id '../escape': a run's id has letters, digits and"),
         ("Prepare", "x" * 201, "at most 200 characters"),
     ]:
         assert scheduler.run(node, run_id) == 1
         assert error in scheduler.told()
+
+
+def test_a_node_that_there_is_not_keeps_no_artifact_root(scheduler: Scheduler, begun: str) -> None:
+    release(begun, scheduler.root)
+    assert scheduler.run("Preparee", begun) == 1
+    assert lease_of(scheduler.root) is None
 
 
 def test_data_that_cannot_be_used_end_prepare_and_leave_no_run_and_no_lease(
