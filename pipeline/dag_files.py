@@ -60,7 +60,11 @@ def write_dag_files(
         airflow |= {"schedule": config.new_data.schedule} if new_data else {}
         file = write_description(description(name, kind, airflow, tasks, Path.cwd()), folder)
         console.print(tasks_table(tasks))
-        console.print(f"written: {escape(str(file))}", soft_wrap=True)
+        for written in (file, folder / f"{name}.pb", folder / DAG_FILE.name):
+            console.print(f"written: {escape(str(written))}", soft_wrap=True)
+        if not airflow.get("schedule"):
+            key = "new_data.schedule" if new_data else "airflow.schedule"
+            console.print(f"it runs when it is triggered: {key} is not set")
         _show_next(console, folder)
     return file
 

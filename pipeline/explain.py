@@ -135,10 +135,8 @@ def _next_steps(record: RunRecord, report: Report, in_production: bool) -> list[
         stopped = next((c["id"] for c in record.components if c["state"] == "failed"), "")
         if stopped == "DataGate":
             return [*log, "what is wrong with the data, or was meant to change, and how to let it pass, is said above"]
-        return [
-            *log,
-            "the same command goes on where this one stopped, with --resume as this run: what is done is kept",
-        ]
+        as_this = "" if record.spans else ", with --resume as this run"
+        return [*log, f"the same command goes on where this one stopped{as_this}: what is done is kept"]
     if record.status != "rejected":
         return []
     gates = (report.get("verdict") or {}).get("gates") or []

@@ -38,6 +38,11 @@ def run_to_resume(config: Config) -> RunRecord:
         )
     if last.engine not in ENGINES:
         raise UserError(f"run {last.id} is one of {last.engine}: clear its failed task there, and it goes on")
+    if last.spans:
+        raise UserError(
+            f"run {last.id} was one with --new-data, which is not resumed: the same command with --new-data begins"
+            " anew, and takes from the cache what was done"
+        )
     others = list(_differences(last.settings, config))
     if others:
         raise UserError(f"run {last.id} cannot go on, its settings were others:\n" + "\n".join(others) + f"\n{NEW_RUN}")
@@ -91,6 +96,8 @@ def ended_in_words(record: RunRecord, work: str = "") -> str:
     """
     told = f"run {record.id}: {ending_in_words(record.status, ended_in(record), _spent(record))}"
     told += f"; {said}" if (said := work.partition(" [while")[0]) else ""
+    if record.spans:
+        return f"{told}; the same command begins anew, and takes from the cache what was done"
     return told if record.data_only else f"{told}; the same command with --resume goes on with it"
 
 

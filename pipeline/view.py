@@ -129,10 +129,22 @@ class RunView:
         return row
 
 
+class _Lines(Console):
+    """For a log or a pipe, which have no width: sentences are not broken, tables have room."""
+
+    def __init__(self, **options: Any):
+        super().__init__(highlight=False, width=200, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if all(isinstance(item, str) for item in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
+
+
 def console(**options: Any) -> Console:
-    """A console that does not break lines where its output is not a terminal: a log or a pipe has no width."""
+    """A console that does not break lines where its output is not a terminal."""
     made = Console(highlight=False, **options)
-    return made if made.is_terminal else Console(highlight=False, width=200, **options)
+    return made if made.is_terminal else _Lines(**options)
 
 
 def metrics_table(record: RunRecord) -> Table:

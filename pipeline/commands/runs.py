@@ -37,7 +37,9 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     console = new_console()
     if not records:
         console.print(
-            "no runs yet: tfx-bert run reviews (runs of a configuration with its own artifact_root: --config)"
+            f"no runs yet of {escape(config)}: tfx-bert run {escape(config)}"
+            if config
+            else "no runs yet: tfx-bert run reviews (runs of a configuration with its own artifact_root: --config)"
         )
         return
     chosen = next((r for r in records if run_id in (None, r.id)), None)

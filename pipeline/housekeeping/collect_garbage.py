@@ -1,5 +1,7 @@
 """`tfx-bert gc`: what goes as a table, and the removal where it is asked for."""
 
+from contextlib import nullcontext
+
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -27,11 +29,13 @@ def collect_garbage(config: Config, last: int, *, delete: bool, strays: bool, co
     """
     if open_to_read(config.metadata) is None:
         raise UserError(f"{config.name} has no runs in {config.artifact_root}: there is nothing to remove")
-    with only_run_in(config.artifact_root, "gc"):
+    # Looking changes nothing, so a run may be at work.
+    with only_run_in(config.artifact_root, "gc") if delete else nullcontext():
         store = opened(config.metadata)
         found = plan(config, store, last)
         goes = [*found.items, *([found.strays] if strays and found.strays.paths else [])]
-        console.print(_table(goes))
+        if goes:
+            console.print(_table(goes))
         for line in _what_stays(found, strays):
             console.print(line, soft_wrap=True)
         total = sum(item.size for item in goes)
@@ -60,7 +64,7 @@ def _what_stays(found: Plan, strays: bool) -> list[str]:
     lines = [f"[dim]stays: {', '.join(runs) or 'no run'}; {artifacts}[/]"]
     if found.strays.paths and not strays:
         lines.append(
-            f"[yellow]{len(found.strays.paths)} folders among the artifacts ({in_words(found.strays.size)}) are unknown"
-            " to ML Metadata[/]: another store may know them; --strays takes them, too"
+            f"[yellow]folders among the artifacts that ML Metadata does not know: {len(found.strays.paths)}"
+            f" ({in_words(found.strays.size)})[/]; another store may know them; --strays takes them, too"
         )
     return lines

@@ -169,3 +169,13 @@ def test_a_run_that_was_ended_says_how_to_go_on_unless_it_only_looked(config: Co
 def test_a_part_says_of_which_run_the_rest_is(config: Config) -> None:
     record = keep(config, selection=Selection(("Evaluator",), only=True, base="r0").record())
     assert notes(record) == ["a part of the pipeline, only Evaluator; what comes before is that of run r0"]
+
+
+def test_a_run_with_new_data_is_begun_anew(config: Config) -> None:
+    spans = [{"name": "monday", "rows": 3}]
+    record = keep(config, "r1", "interrupted", spans=spans)
+    with pytest.raises(
+        UserError, match=r"^run r1 was one with --new-data, which is not resumed: the same command with"
+    ):
+        run_to_resume(config)
+    assert ended_in_words(record).endswith("; the same command begins anew, and takes from the cache what was done")
