@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from modules.bert_names import OUTSIDE, by_name, layer
+
 LAYER_NORM_EPSILON = 1e-12
 # A constant's protocol buffer ends at 2 GiB; the encoder shares it with the vocabulary and the graph.
 MOST_BYTES = 1_800_000_000
@@ -62,42 +64,16 @@ def bert_weights(encoder: tf_keras.layers.Layer) -> BertWeights | None:
 
     None, too, where they are more than one SavedModel's graph can hold.
     """
-    named = {variable.name.removesuffix(":0"): variable for variable in encoder.variables}
-    n_blocks = sum(name.endswith("/feedforward_output_dense/kernel") for name in named)
-    expected = {*_OUTSIDE, *(f"transformer_layer_{i}/{part}" for i in range(n_blocks) for part in _INSIDE)}
-    if not n_blocks or {name for name in named if named[name].dtype.is_floating} != expected:
+    known = by_name(encoder.variables)
+    if known is None:
         return None
-    if sum(int(np.prod(named[name].shape)) * 4 for name in expected) > MOST_BYTES:
+    named, n_blocks = known
+    if sum(int(np.prod(variable.shape)) * 4 for variable in named.values()) > MOST_BYTES:
         return None
-    values = {name: named[name].numpy() for name in expected}
+    values = {name: variable.numpy() for name, variable in named.items()}
     hidden, heads, _ = values["transformer_layer_0/self_attention_layer/query/kernel"].shape
-    blocks = tuple(_block(values, f"transformer_layer_{i}/", hidden) for i in range(n_blocks))
-    return BertWeights(heads, blocks, *(values[name] for name in _OUTSIDE))
-
-
-_OUTSIDE = (
-    "token_embedding/embeddings",
-    "position_embedding/embeddings",
-    "segment_embedding/embeddings",
-    "embeddings_layer_norm/gamma",
-    "embeddings_layer_norm/beta",
-    "pooled_dense/kernel",
-    "pooled_dense/bias",
-)
-_INSIDE = tuple(
-    f"{layer}/{weight}"
-    for layer, weights in {
-        "self_attention_layer/query": ("kernel", "bias"),
-        "self_attention_layer/key": ("kernel", "bias"),
-        "self_attention_layer/value": ("kernel", "bias"),
-        "self_attention_layer/attention_output": ("kernel", "bias"),
-        "self_attention_layer_norm": ("gamma", "beta"),
-        "feedforward_intermediate_dense": ("kernel", "bias"),
-        "feedforward_output_dense": ("kernel", "bias"),
-        "feedforward_layer_norm": ("gamma", "beta"),
-    }.items()
-    for weight in weights
-)
+    blocks = tuple(_block(values, layer(i), hidden) for i in range(n_blocks))
+    return BertWeights(heads, blocks, *(values[name] for name in OUTSIDE))
 
 
 def _block(values: Mapping[str, np.ndarray], prefix: str, hidden: int) -> Block:
