@@ -3,7 +3,7 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-tasks bench-serve endure-serve bench-score fuzz-serve
+.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-train bench-tasks bench-serve endure-serve bench-score fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-drift    how often drift is told, and told wrongly"
 	@echo "make bench-report   how long a report of 100,000 rows takes, and how fast it opens"
 	@echo "make bench-nodes    a run node by node beside the same run in one process"
+	@echo "make bench-train [PEER=...]   an epoch of training, padded to 128, and a peer's: benchmarks/README.md"
 	@echo "make bench-tasks DATA=... [PEER=...]   the tasks on public data, beside a peer: benchmarks/README.md"
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
 	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
@@ -88,6 +89,9 @@ bench-report: setup
 
 bench-nodes: setup
 	$(BIN)/python benchmarks/nodes.py
+
+bench-train: setup
+	$(BIN)/python benchmarks/train.py $(if $(PEER),--peer $(PEER))
 
 # MODEL: a model_base_path whose newest version has an int8 engine; the last pushed model otherwise
 bench-serve: setup

@@ -26,7 +26,7 @@ import torch
 from seqeval.metrics import f1_score as entity_f1
 from seqeval.metrics import precision_score as entity_precision
 from seqeval.metrics import recall_score as entity_recall
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from transformers import (
     AutoTokenizer,
     BertForQuestionAnswering,
@@ -62,8 +62,12 @@ def multiclass(args: argparse.Namespace, tok: PreTrainedTokenizerBase, train: li
 
     def evaluate(predict: Predict) -> dict[str, float]:
         gold = [row["label"] for row in held]
-        predicted = [labels[int(logits.argmax())] for (logits,) in predict([feature(row) for row in held])]
-        return {"accuracy": accuracy_score(gold, predicted), "macro_f1": f1_score(gold, predicted, average="macro")}
+        scores = np.array([logits for (logits,) in predict([feature(row) for row in held])])
+        predicted = [labels[best] for best in scores.argmax(axis=1)]
+        found = {"accuracy": accuracy_score(gold, predicted), "macro_f1": f1_score(gold, predicted, average="macro")}
+        if len(labels) == 2:
+            found["roc_auc"] = roc_auc_score([label == labels[1] for label in gold], scores[:, 1] - scores[:, 0])
+        return found
 
     model = BertForSequenceClassification.from_pretrained(args.encoder, num_labels=len(labels))
     return Task(model, [feature(row) for row in train], evaluate)
@@ -252,6 +256,7 @@ def fit(task: Task, args: argparse.Namespace) -> float:
         max_grad_norm=1.0,
         train_sampling_strategy="group_by_length",
         seed=args.seed,
+        bf16=args.bf16,
         use_cpu=True,
         report_to=[],
         save_strategy="no",
@@ -285,6 +290,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--negatives", type=int, default=2, help="windows without the answer to train on, a question")
     parser.add_argument("--max-answer", type=int, default=64, help="pieces of the longest answer to predict")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
