@@ -77,7 +77,11 @@ def _write(source: EncoderSource, folder: Path) -> None:
         tf.saved_model.save(root, str(folder))
     extra = folder / "assets.extra"
     extra.mkdir()
-    facts = {"do_lower_case": source.lower_case, "max_tokens": backbone.max_sequence_length}
+    facts = {
+        "do_lower_case": source.lower_case,
+        "max_tokens": backbone.max_sequence_length,
+        "dropout": backbone.dropout,
+    }
     (extra / "encoder.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

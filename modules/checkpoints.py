@@ -54,6 +54,20 @@ def folder_for(model_run_dir: str, files: Sequence[str], settings: Mapping[str, 
     return Path(model_run_dir).parent / FOLDER / digest.hexdigest()[:16]
 
 
+def remove(folders: Sequence[Path]) -> None:
+    """Removes the checkpoints of trainings that are through, and others beside them that were left for days."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    oldest = time.time() - ABANDONED_DAYS * 24 * 3600
+    for parent in {folder.parent for folder in folders}:
+        for other in parent.glob("*"):
+            with suppress(OSError):
+                if other.stat().st_mtime < oldest:
+                    shutil.rmtree(other, ignore_errors=True)
+        with suppress(OSError):  # not empty
+            parent.rmdir()
+
+
 class Checkpoints(tf_keras.callbacks.Callback):
     """Saves a training every so many minutes, and when the process is asked to end; goes on from what it finds.
 
@@ -62,6 +76,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
     Attributes:
       history: by log, its value in each epoch, those before the interruption among them.
       seconds: spent in training before.
+      folder: where they are.
     """
 
     def __init__(
@@ -85,7 +100,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.place = Place()
-        self._folder, self._keeps_best = folder, keeps_best
+        self.folder, self._keeps_best = folder, keeps_best
         self._steps, self._epochs, self._minutes = steps, epochs, minutes
         self._stopped, self._best_saved = False, -1
         self._state = tf.Variable("", dtype=tf.string, trainable=False)
@@ -136,16 +151,10 @@ class Checkpoints(tf_keras.callbacks.Callback):
         self.model._training_state = None
         self.seconds += time.monotonic() - self._began
 
-    def remove(self) -> None:
-        """Removes the checkpoints of this training, which is through, and those that nobody went on with for days."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        oldest = time.time() - ABANDONED_DAYS * 24 * 3600
-        for other in self._folder.parent.glob("*"):
-            with suppress(OSError):
-                if other.stat().st_mtime < oldest:
-                    shutil.rmtree(other, ignore_errors=True)
-        with suppress(OSError):  # not empty
-            self._folder.parent.rmdir()
+    def keep_last(self) -> None:
+        """Saves what a training that is through has come to: whoever trains the same again finds it done."""
+        self._stopped = True
+        self._save(Place(self._epochs))
 
     def _end_if_asked(self) -> None:
         if stop.requested():
@@ -179,14 +188,14 @@ class Checkpoints(tf_keras.callbacks.Callback):
         self._saved_at = time.monotonic()
 
     def _write_best(self, weights: Sequence[np.ndarray]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f"{BEST}.partial"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / f"{BEST}.partial"
         with open(partial, "wb") as file:
             np.savez(file, *weights)
-        partial.replace(self._folder / BEST)
+        partial.replace(self.folder / BEST)
 
     def _read_best(self) -> list[np.ndarray]:
-        with np.load(self._folder / BEST) as stored:
+        with np.load(self.folder / BEST) as stored:
             return [stored[f"arr_{number}"] for number in range(len(stored.files))]
 
     def _restore(self) -> None:

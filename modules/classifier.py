@@ -6,6 +6,8 @@ import tf_keras
 from modules.dropout import PositionedDropout
 from modules.encoder import INPUT_NAMES
 
+PROBABILITY = "probability"  # the name of the last layer
+
 
 def encoder_inputs() -> dict[str, tf.Tensor]:
     """TF Hub's three BERT inputs as Keras inputs, <int32>[batch, tokens] each."""
@@ -28,5 +30,5 @@ def build_classifier(encoder: tf_keras.layers.Layer, *, dropout: float, classes:
     pooled, _ = encoder(*(inputs[name] for name in INPUT_NAMES))
     dropped = PositionedDropout(dropout)(pooled)
     activation = "sigmoid" if classes == 1 else "softmax"
-    probability = tf_keras.layers.Dense(classes, activation=activation, dtype=tf.float32, name="probability")(dropped)
+    probability = tf_keras.layers.Dense(classes, activation=activation, dtype=tf.float32, name=PROBABILITY)(dropped)
     return tf_keras.Model(inputs, probability)

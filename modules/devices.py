@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from data.errors import UserError
+from modules.encoder import BertEncoder
+
+# As Linux names what AVX-512 and AMX have for it.
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def grow_memory() -> None:
@@ -26,22 +31,38 @@ def training_strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def use_mixed_precision(mode: str) -> None:
-    """Has TensorFlow rewrite the training graph to lower precision, keeping float32 weights.
-
-    A Keras policy would not reach into an encoder that is a SavedModel; the graph rewrite does.
+def training_precision(mode: str) -> str:
+    """The lower precision that products are worked out in, `none` for float32; `auto` looks at the processor.
 
     Raises:
       UserError: where `mode` is float16 and there is no GPU.
     """
+    if mode == "auto":
+        return "bfloat16" if not tf.config.list_physical_devices("GPU") and cpu_has_bfloat16() else "none"
     if mode == "float16" and not tf.config.list_physical_devices("GPU"):
         raise UserError(
             "training.mixed_precision is 'float16', but there is no GPU: use 'none', or 'bfloat16' on a CPU"
         )
+    return mode
+
+
+def cpu_has_bfloat16(info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 itself; without that it is slower than float32."""
+    return info.is_file() and not BFLOAT16_FLAGS.isdisjoint(info.read_text(encoding="utf-8").split())
+
+
+def use_mixed_precision(precision: str, encoder: BertEncoder) -> None:
+    """Has an encoder compute in lower precision, keeping float32 weights.
+
+    One that is written anew casts where it pays; of another one, a SavedModel that no Keras policy reaches into,
+    TensorFlow rewrites the graph.
+    """
+    if encoder.is_plain:
+        encoder.dtype_of_products = tf.float32 if precision == "none" else tf.as_dtype(precision)
     tf.config.optimizer.set_experimental_options(
         {
-            "auto_mixed_precision": mode == "float16",
-            "auto_mixed_precision_onednn_bfloat16": mode == "bfloat16",
+            "auto_mixed_precision": precision == "float16" and not encoder.is_plain,
+            "auto_mixed_precision_onednn_bfloat16": precision == "bfloat16" and not encoder.is_plain,
         }
     )
 

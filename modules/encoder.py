@@ -15,6 +15,8 @@ import tensorflow_hub as hub
 import tf_keras
 
 from data.errors import UserError
+from modules.bert_names import by_name
+from modules.plain_bert import PlainBert
 
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -28,6 +30,13 @@ class BertEncoder(tf_keras.layers.Layer):
         with _loading(handle):
             self._hub_layer = hub.KerasLayer(handle, trainable=trainable, name="hub")
         self._takes_dict = _takes_dict(self._hub_layer.resolved_object, handle)
+        self._plain = self._in_plain_ops()
+        self.dtype_of_products = tf.float32
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the encoder is one whose layers modules.plain_bert writes anew; others compute by their own graph."""
+        return self._plain is not None
 
     @property
     def dropout_position(self) -> tf.Variable | None:
@@ -46,6 +55,8 @@ class BertEncoder(tf_keras.layers.Layer):
         """
         # TF Transform hands out int64; the encoders are traced for int32 alone.
         inputs = [tf.cast(ids, tf.int32) for ids in (input_word_ids, input_mask, input_type_ids)]
+        if self._plain is not None:
+            return self._plain(*inputs, training=bool(training) and self.trainable, dtype=self.dtype_of_products)
         if self._takes_dict:
             outputs = self._hub_layer(dict(zip(INPUT_NAMES, inputs, strict=True)), training=training)
             return outputs["pooled_output"], outputs["sequence_output"]
@@ -54,6 +65,10 @@ class BertEncoder(tf_keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "handle": self.handle}
+
+    def _in_plain_ops(self) -> PlainBert | None:
+        known, dropout = by_name(self._hub_layer.variables), _facts(self.handle).get("dropout")
+        return None if known is None or dropout is None else PlainBert(*known, dropout, self.dropout_position)
 
 
 def load_encoder(handle: str, *, trainable: bool = True) -> BertEncoder:
@@ -71,9 +86,9 @@ def vocabulary(handle: str) -> tuple[list[str], bool]:
     """
     with _loading(handle):
         folder = Path(hub.resolve(handle))
-    facts, vocab_file = folder / "assets.extra" / "encoder.json", folder / "assets" / "vocab.txt"
-    if facts.is_file() and vocab_file.is_file():  # our exporter's: no need to load the weights for a word list
-        return _lines(str(vocab_file)), bool(json.loads(facts.read_text(encoding="utf-8"))["do_lower_case"])
+    facts, vocab_file = _facts(handle), folder / "assets" / "vocab.txt"
+    if facts and vocab_file.is_file():  # our exporter's: no need to load the weights for a word list
+        return _lines(str(vocab_file)), bool(facts["do_lower_case"])
     with _loading(handle):
         loaded = hub.load(handle)
     missing = [name for name in ("vocab_file", "do_lower_case") if not hasattr(loaded, name)]
@@ -85,6 +100,13 @@ def vocabulary(handle: str) -> tuple[list[str], bool]:
     asset = loaded.vocab_file
     path = asset.asset_path if hasattr(asset, "asset_path") else asset
     return _lines(path.numpy().decode()), bool(loaded.do_lower_case.numpy())
+
+
+def _facts(handle: str) -> dict[str, Any]:
+    """What data.encoder_export wrote down of an encoder; nothing for any other."""
+    file = Path(hub.resolve(handle), "assets.extra", "encoder.json")
+    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return facts
 
 
 def _lines(path: str) -> list[str]:

@@ -76,6 +76,7 @@ def _keep_training(record: RunRecord, reader: RunReader) -> None:
     training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
     record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
     record.threshold = training["facts"].get("threshold")
+    record.seeds, record.calibration = training["seeds"], training["calibration"] or {}
     record.export = training["export"]
     record.training_logs = trainer.outputs["model_run"].uri
 

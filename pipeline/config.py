@@ -70,7 +70,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Config:
-        problems = [*self._column_problems(), *self._evaluation_problems(), *self.make_task().problems()]
+        problems = [
+            *self._column_problems(),
+            *self._evaluation_problems(),
+            *self._training_problems(),
+            *self.make_task().problems(),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -98,6 +103,17 @@ class Config(Section):
             known = ", ".join(task.metrics)
             found += [f"{section}.{name}: the task {self.task} has the metrics {known}" for name in unknown]
         return found
+
+    def _training_problems(self) -> list[str]:
+        if task_class(self.task).weighs_classes:
+            weights, labels = self.training.class_weights, self.data.labels
+            named = weights if isinstance(weights, dict) and labels is not None else {}
+            unknown = [name for name in named if name not in (labels or ())]
+            known = ", ".join(map(repr, labels or ()))
+            return [f"training.class_weights.{name}: there is no such label; there are {known}" for name in unknown]
+        given = {"class_weights": self.training.class_weights, "focal_gamma": self.training.focal_gamma}
+        told = "the task {} does not weigh labels; binary and multiclass do"
+        return [f"training.{name}: {told.format(self.task)}" for name, value in given.items() if value]
 
     def make_task(self, labels: Sequence[str] | None = None) -> Task:
         """The task with its columns and options; `labels` are those found in the data, where none are configured."""

@@ -17,7 +17,7 @@ from pipeline.behaviour import behaviour_table
 from pipeline.data_view import data_tables
 from pipeline.notes import notes
 from pipeline.records import RunRecord
-from pipeline.view import export_in_words, metrics_table, mistakes_table
+from pipeline.view import export_in_words, metrics_table, mistakes_table, seeds_table
 
 
 class Report(NamedTuple):
@@ -59,6 +59,8 @@ def show_end(console: Console, record: RunRecord, report: Report | None, push_fo
 def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> None:
     console.print()
     console.print(metrics_table(record))
+    if record.seeds:
+        console.print(seeds_table(record))
     if record.confusion:
         console.print(mistakes_table(record))
     for warning in record.warnings:

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -162,6 +163,25 @@ def metrics_table(record: RunRecord) -> Table:
         table.add_row(escape(row["slice"]), *cells, style="bold" if row["slice"] == "overall" else None)
     if len(rows) > SHOWN_SLICES:
         table.add_row(f"[dim]and {len(rows) - SHOWN_SLICES} more: tfx-bert runs {record.id} --json[/]")
+    return table
+
+
+def seeds_table(record: RunRecord) -> Table:
+    """The training metrics of each seed on held-out part and eval split, with their mean and spread."""
+    table = Table(box=None, pad_edge=False)
+    names = [name for name in record.seeds[0]["held_out"] if name in record.seeds[0]["eval"]]
+    shown = [(part, name) for name in names for part in ("held_out", "eval")]
+    table.add_column("seed")
+    for part, name in shown:
+        table.add_column(f"{name}, {part.replace('_', ' ')}", justify="right")
+    for seed in record.seeds:
+        cells = [_number(seed[part][name]) for part, name in shown]
+        table.add_row(
+            f"{seed['seed']}{' (kept)' if seed['kept'] else ''}", *cells, style="bold" if seed["kept"] else None
+        )
+    values = [[seed[part][name] for seed in record.seeds] for part, name in shown]
+    table.add_row("mean", *(_number(statistics.mean(column)) for column in values))
+    table.add_row("standard deviation", *(_number(statistics.stdev(column)) for column in values))
     return table
 
 

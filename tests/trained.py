@@ -19,11 +19,11 @@ from modules.checkpoints import Checkpoints
 from modules.devices import determinism
 from modules.dropout import SetDropoutPosition
 from modules.encoder import load_encoder
+from modules.fitting import keep_best
 from modules.heads.classification import BinaryHead
 from modules.heads.head import Watch
 from modules.input_pipeline import Rows, batches, epochs_of_batches, number_of_batches
 from modules.optimizer import adamw
-from modules.trainer import keep_best
 
 EPOCHS, BATCH, ROWS, WORDS = 3, 4, 37, 50
 SPEC = {

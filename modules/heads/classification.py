@@ -11,14 +11,24 @@ import tensorflow as tf
 import tf_keras
 
 from data.errors import UserError
-from modules.classifier import build_classifier
+from modules.calibration import calibrate
+from modules.classifier import PROBABILITY, build_classifier
 from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
+from modules.losses import EVEN, Emphasis, WeightedCrossentropy
 from modules.serving_model import Batch, Forward, Plan, ServingModel, ServingParts, in_rows
 from modules.threshold import choose_threshold
 
 
-class BinaryHead(Head):
+class ClassifierHead(Head):
+    """Labels that are indices, and a model whose last layer gives their probabilities."""
+
+    def calibrate(self, model: tf_keras.Model, forward: Forward, holdout: tf.data.Dataset) -> dict[str, Any]:
+        labels, probabilities = scored(forward, holdout)
+        return calibrate(model.get_layer(PROBABILITY), labels[:, 0], probabilities)
+
+
+class BinaryHead(ClassifierHead):
     """One sigmoid unit and a threshold."""
 
     features = ("input_word_ids", "num_tokens", "label")
@@ -40,8 +50,8 @@ class BinaryHead(Head):
     def build(self, encoder: tf_keras.layers.Layer, *, dropout: float) -> tf_keras.Model:
         return build_classifier(encoder, dropout=dropout)
 
-    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss:
-        return tf_keras.losses.BinaryCrossentropy()
+    def loss(self, model: tf_keras.Model, emphasis: Emphasis = EVEN) -> tf_keras.losses.Loss:
+        return tf_keras.losses.BinaryCrossentropy() if emphasis == EVEN else WeightedCrossentropy(emphasis)
 
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
         """The reference recipe's metrics, ROC AUC and PR AUC."""
@@ -78,7 +88,7 @@ class BinaryHead(Head):
         return BinaryServing(parts, forward, self._labels, facts["threshold"])
 
 
-class MulticlassHead(Head):
+class MulticlassHead(ClassifierHead):
     """A softmax over the classes; the decision is the most probable class, or the one furthest over its threshold."""
 
     features = ("input_word_ids", "num_tokens", "label")
@@ -99,8 +109,8 @@ class MulticlassHead(Head):
     def build(self, encoder: tf_keras.layers.Layer, *, dropout: float) -> tf_keras.Model:
         return build_classifier(encoder, dropout=dropout, classes=len(self._labels))
 
-    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss:
-        return tf_keras.losses.SparseCategoricalCrossentropy()
+    def loss(self, model: tf_keras.Model, emphasis: Emphasis = EVEN) -> tf_keras.losses.Loss:
+        return tf_keras.losses.SparseCategoricalCrossentropy() if emphasis == EVEN else WeightedCrossentropy(emphasis)
 
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
         return [tf_keras.metrics.SparseCategoricalAccuracy(name="accuracy")]

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from modules.losses import EVEN, Emphasis
 from modules.serving_model import Batch, Forward, ServingModel, ServingParts
 
 
@@ -50,7 +51,8 @@ class Head(ABC):
         """The model: `encoder` as in modules.encoder, what `to_model` gives in, what `loss` takes out."""
 
     @abstractmethod
-    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss: ...
+    def loss(self, model: tf_keras.Model, emphasis: Emphasis = EVEN) -> tf_keras.losses.Loss:
+        """What is minimized; only the heads of tasks that weigh classes are given an emphasis."""
 
     @abstractmethod
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
@@ -62,6 +64,10 @@ class Head(ABC):
         Raises:
           UserError: where they are not enough for early stopping and the decision.
         """
+
+    def calibrate(self, model: tf_keras.Model, forward: Forward, holdout: tf.data.Dataset) -> dict[str, Any] | None:
+        """Makes probabilities as sure as they are right on the held-out batches; None where the task has no such."""
+        return None
 
     def decide(self, model: tf_keras.Model, forward: Forward, holdout: tf.data.Dataset) -> dict[str, Any]:
         """What is chosen on the held-out batches after training, thresholds say; goes to training.json as it is.

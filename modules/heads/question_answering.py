@@ -16,6 +16,7 @@ from modules.dropout import PositionedDropout
 from modules.encoder import INPUT_NAMES
 from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
+from modules.losses import EVEN, Emphasis
 from modules.serving_model import Batch, Forward, Plan, ServingModel, ServingParts, in_rows
 
 MASKED = -1e9
@@ -93,7 +94,7 @@ class QuestionAnsweringHead(Head):
         scores = tf_keras.layers.Dense(2, dtype=tf.float32, name="scores")(dropped)
         return tf_keras.Model(inputs, Masked(name="masked")(scores, inputs["span_mask"]))
 
-    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss:
+    def loss(self, model: tf_keras.Model, emphasis: Emphasis = EVEN) -> tf_keras.losses.Loss:
         return SpanLoss()
 
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:

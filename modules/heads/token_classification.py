@@ -16,6 +16,7 @@ from modules.entities import bio_tags, entity_counts
 from modules.heads.entity_serving import Decoder, EntityServing
 from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
+from modules.losses import EVEN, Emphasis
 from modules.serving_model import Batch, Forward, ServingModel, ServingParts
 from modules.word_windows import WordWindows, word_windows
 
@@ -71,7 +72,7 @@ class TokenClassificationHead(Head):
         scores = tf_keras.layers.Dense(len(tags), dtype=tf.float32, name="scores")(dropped)
         return tf_keras.Model(inputs, Crf(tags, name="crf")(scores) if self._crf else scores)
 
-    def loss(self, model: tf_keras.Model) -> tf_keras.losses.Loss:
+    def loss(self, model: tf_keras.Model, emphasis: Emphasis = EVEN) -> tf_keras.losses.Loss:
         return CrfLoss(model.get_layer("crf")) if self._crf else TagLoss()
 
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:

@@ -40,6 +40,7 @@ class TextClassification(Task):
     label_role = "label"
     preprocessing = "modules.text_preprocessing"
     label_probabilities = "probabilities"
+    weighs_classes = True
     labels_in_every_split: ClassVar[bool]
     score: ClassVar[str]
     decision: ClassVar[str] = "decision"

@@ -59,6 +59,7 @@ class Task(ABC):
       default_slices: `evaluation.slices` where the configuration says nothing, see modules.slices.
       labels_must_be_given: whether `data.labels` cannot be left to the data.
       usual_epochs, usual_patience: what `tfx-bert init` proposes.
+      weighs_classes: whether training can weigh rows by their class.
       classes: what each of `labels` is called ("label", "type").
       class_row: what a table's rows with the metrics of one of them begin with.
       metric_modules: the modules of our own metrics.
@@ -87,6 +88,7 @@ class Task(ABC):
     labels_must_be_given: ClassVar[bool] = False
     usual_epochs: ClassVar[int] = 3
     usual_patience: ClassVar[int] = 1
+    weighs_classes: ClassVar[bool] = False
     classes: ClassVar[str] = "label"
     class_row: ClassVar[str] = "class"
     metric_modules: ClassVar[tuple[str, ...]] = ()

@@ -14,6 +14,7 @@ from pipeline.commands.leave import leave
 @click.option("--from", "starts", multiple=True, metavar="NODE", help="Run NODE anew and what follows it, no more.")
 @click.option("--only", multiple=True, metavar="NODE", help="Run NODE anew, alone; of several also what lies between.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+@click.option("--seeds", type=click.IntRange(1, 100), help="Train with so many seeds, keep the best: training.seeds.")
 @click.option("--new-data", is_flag=True, help="Go on from the model in production, with the files of new_data.folder.")
 @click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's and Beam's own output.")
 def run(
@@ -23,6 +24,7 @@ def run(
     starts: tuple[str, ...],
     only: tuple[str, ...],
     overrides: tuple[str, ...],
+    seeds: int | None,
     new_data: bool,
     verbose: bool,
 ) -> None:
@@ -46,6 +48,7 @@ def run(
     Examples:
       tfx-bert run reviews --set training.epochs=2
       tfx-bert run my.yaml --new-data
+      tfx-bert run my.yaml --seeds 3
       tfx-bert run quora --set data.path=train.csv.zip
       tfx-bert run my.yaml --resume
       tfx-bert run my.yaml --from Trainer --set training.epochs=3
@@ -60,7 +63,7 @@ def run(
     from pipeline.selection import selection_of
 
     started = psutil.Process().create_time()
-    loaded = load_config(config, overrides)
+    loaded = load_config(config, [*overrides, *([f"training.seeds={seeds}"] if seeds else [])])
     selection = selection_of(starts, only, components_of(loaded))
     if resume and selection:
         raise UserError("--resume goes on with a run as it was begun: leave out --from and --only")

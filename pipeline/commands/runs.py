@@ -26,7 +26,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
     from pipeline.notes import notes
     from pipeline.records import read_records
     from pipeline.roots import artifact_roots
-    from pipeline.view import components_table, logs_in_words, metrics_table, runs_table
+    from pipeline.view import components_table, logs_in_words, metrics_table, runs_table, seeds_table
     from pipeline.view import console as new_console
 
     records = read_records(artifact_roots(config))
@@ -57,6 +57,8 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
         console.print(escape(line), soft_wrap=True)
     if chosen.metrics:
         console.print(metrics_table(chosen))
+        if chosen.seeds:
+            console.print(seeds_table(chosen))
     if chosen.behaviour:
         console.print(behaviour_table(chosen.behaviour))
     if chosen.pushed_path:

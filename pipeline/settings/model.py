@@ -1,8 +1,10 @@
 """`encoder`, `preprocessing`, `training` and `export`: the model."""
 
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.settings.section import Fraction, Section, Share
 
@@ -39,10 +41,21 @@ class TrainingConfig(Section):
         1, ge=0, description="epochs that are not better on the held-out part; null: the last epoch's weights are kept"
     )
     holdout_fraction: Fraction = Field(0.1, description="of the training split: early stopping and thresholds")
-    mixed_precision: Literal["none", "float16", "bfloat16"] = Field(
-        "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it"
+    mixed_precision: Literal["none", "auto", "float16", "bfloat16"] = Field(
+        "none", description="float16: NVIDIA GPUs; bfloat16: CPUs that have it; auto: bfloat16 where the CPU has it"
+    )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        None, description="of binary and multiclass: how much a row counts by its label; balanced: all labels alike"
+    )
+    focal_gamma: float = Field(0, ge=0, description="of binary and multiclass: focal loss; 2 is usual, 0 is none")
+    calibration: Literal["temperature"] | None = Field(
+        "temperature",
+        description="of binary and multiclass: divides the logits by what suits the held-out part best",
     )
     seed: int = Field(1, ge=0)
+    seeds: int = Field(
+        1, ge=1, le=100, description="trains with so many, from seed on, and keeps the best on the held-out part"
+    )
     base_model: str | None = Field(
         None, description="whose weights to begin with: latest (the model in production), or a Model artifact's folder"
     )
@@ -50,6 +63,23 @@ class TrainingConfig(Section):
     checkpoint_minutes: float | None = Field(
         5, gt=0, description="between two checkpoints, from which a training that was interrupted goes on; null: none"
     )
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights_by_label(cls, value: Any) -> Any:
+        """As labels are read: YAML has numbers and booleans where a CSV has text."""
+        if value is None or value == "balanced":
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError("it should be balanced, or a weight by label, such as {yes: 5}")
+        for label, weight in value.items():
+            if isinstance(label, bool):
+                raise ValueError(
+                    "YAML reads unquoted yes, no, true and false as booleans: put quotes around the labels"
+                )
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+                raise ValueError(f"the weight of {str(label)!r} is {weight!r}: it should be a number greater than 0")
+        return {str(label): float(weight) for label, weight in value.items()}
 
 
 class ExportConfig(Section):

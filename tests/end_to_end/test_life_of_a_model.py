@@ -68,6 +68,22 @@ def test_an_edited_module_reruns_what_depends_on_it_and_nothing_else(house: Hous
     assert house.ran() == {"Trainer", "EvalPredictions", "Evaluator", "BehaviourTests", "Canary", "Pusher"}
 
 
+def test_of_several_seeds_the_best_is_kept_and_all_are_shown(house: House, first_run) -> None:
+    done = house.tfx_bert("run", "tiny.yaml", "--seeds", "2", "--set", "training.class_weights=balanced")
+    assert done.returncode in (0, 2), done.stdout + done.stderr
+    run = house.runs()[0]
+    assert [seed["seed"] for seed in run["seeds"]] == [1, 2]
+    [kept] = [seed for seed in run["seeds"] if seed["kept"]]
+    assert kept["held_out"]["pr_auc"] == max(seed["held_out"]["pr_auc"] for seed in run["seeds"])
+    for shown in (done.stdout, house.tfx_bert("runs", run["id"]).stdout):
+        lines = [line.split() for line in shown.splitlines()]
+        assert [str(kept["seed"]), "(kept)"] in [line[:2] for line in lines]
+        [mean] = [line for line in lines if line[:1] == ["mean"]]
+        losses = [seed["held_out"]["loss"] for seed in run["seeds"]]
+        assert float(mean[1]) == pytest.approx(sum(losses) / 2, abs=1e-4)
+    assert not list((house.root / "artifacts" / "Trainer" / "model_run").glob(".checkpoints/*"))
+
+
 def test_a_model_that_cannot_be_served_in_time_is_not_pushed_and_is_tried_again_by_the_next_run(
     house: House, first_run
 ) -> None:

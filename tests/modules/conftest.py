@@ -1,6 +1,7 @@
 """A real Transform of the sample, run once in this process: its graph, its examples, and the texts they came from."""
 
 import csv
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,14 @@ class Transformed(NamedTuple):
     texts: list[str]
     labels: list[int]
     vocab_file: Path
+
+
+@pytest.fixture(scope="session")
+def unknown_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny encoder without a word of who made it: it computes by its own graph, as any of TF Hub's does."""
+    folder = tmp_path_factory.mktemp("unknown") / "encoder"
+    shutil.copytree(tiny_encoder, folder, ignore=shutil.ignore_patterns("assets.extra"))
+    return folder
 
 
 @pytest.fixture(scope="session")

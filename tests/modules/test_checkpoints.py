@@ -15,7 +15,7 @@ from trained import EPOCHS, After, train
 
 from data.errors import UserError
 from modules import stop
-from modules.checkpoints import ABANDONED_DAYS, Checkpoints, Place, folder_for
+from modules.checkpoints import ABANDONED_DAYS, Checkpoints, Place, folder_for, remove
 
 TRAINED = Path(__file__).parents[1] / "trained.py"
 
@@ -194,7 +194,7 @@ def test_a_training_that_is_through_removes_its_checkpoints_and_old_ones_of_othe
         other.mkdir()
     long_ago = (tmp_path / "rows.gz").stat().st_mtime - (ABANDONED_DAYS + 1) * 24 * 3600
     os.utime(beside["old"], (long_ago, long_ago))
-    checkpoints.remove()
+    remove([checkpoints.folder])
     assert (folder.exists(), beside["old"].exists(), beside["young"].exists()) == (False, False, True)
 
 

@@ -11,10 +11,10 @@ import tf_keras
 from modules.classifier import build_classifier
 from modules.dropout import PositionedDropout
 from modules.encoder import load_encoder
+from modules.fitting import keep_best
 from modules.heads.classification import BinaryHead, MulticlassHead
 from modules.heads.head import Head, Watch
 from modules.optimizer import adamw
-from modules.trainer import keep_best
 
 BINARY = BinaryHead(["no", "yes"], goal="best_f1", target=None)
 MULTICLASS = MulticlassHead(["low", "middle", "high"], goal=None, target=None)

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from modules.classifier import build_classifier
 from modules.encoder import load_encoder
-from modules.optimizer import WarmupLinearDecay, adamw, is_decayed
+from modules.optimizer import TouchedRowsAdamW, WarmupLinearDecay, adamw, is_decayed
 
 
 def expected_rate(step: int, peak: float, warmup: int, total: int) -> float:
@@ -114,3 +115,54 @@ def adam(gradients: list[float], rate: float, epsilon: float = 1e-6) -> float:
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         weight -= rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (math.sqrt(v) + epsilon)
     return weight
+
+
+SETTINGS = {"learning_rate": 0.1, "weight_decay": 0.01, "epsilon": 1e-6, "global_clipnorm": 1.0}
+
+
+def rows_of(gradients: list[tuple[int, float]]) -> tf.IndexedSlices:
+    """Of an embedding of 4 rows of 2, by row."""
+    values = tf.constant([[value, -value] for _, value in gradients])
+    return tf.IndexedSlices(values, tf.constant([row for row, _ in gradients]), dense_shape=tf.constant([4, 2]))
+
+
+def test_weights_with_whole_gradients_go_where_keras_s_adamw_takes_them() -> None:
+    random = np.random.default_rng(3)
+    start = [random.normal(size=shape).astype(np.float32) for shape in ((3, 4), (4,))]
+    steps = [[random.normal(size=w.shape).astype(np.float32) for w in start] for _ in range(5)]
+    ends = []
+    for make in (TouchedRowsAdamW, tf_keras.optimizers.AdamW):
+        weights = [tf.Variable(w, name=name) for w, name in zip(start, ("kernel", "bias"), strict=True)]
+        optimizer = make(**SETTINGS)
+        optimizer.exclude_from_weight_decay(var_list=[weights[1]])
+        for gradients in steps:
+            optimizer.apply_gradients(zip(map(tf.constant, gradients), weights, strict=True))
+        ends.append([w.numpy() for w in weights])
+    for ours, keras_s in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, keras_s, atol=1e-5)
+
+
+def test_rows_that_a_batch_has_are_updated_as_by_adamw_and_all_others_are_left_alone() -> None:
+    table = np.arange(8, dtype=np.float32).reshape(4, 2)
+    embedding, whole = tf.Variable(table), tf.Variable(table)
+    ours, keras_s = TouchedRowsAdamW(**SETTINGS), tf_keras.optimizers.AdamW(**SETTINGS)
+    for value in (0.3, -0.2):
+        # Row 2 twice: its gradient is the sum.
+        ours.apply_gradients([(rows_of([(2, value), (0, 0.1), (2, value)]), embedding)])
+        dense = np.zeros((4, 2), np.float32)
+        dense[2], dense[0] = (2 * value, -2 * value), (0.1, -0.1)
+        keras_s.apply_gradients([(tf.constant(dense), whole)])
+    np.testing.assert_allclose(embedding.numpy()[[0, 2]], whole.numpy()[[0, 2]], rtol=1e-5)
+    np.testing.assert_array_equal(embedding.numpy()[[1, 3]], table[[1, 3]])
+    momentum = ours._momentums[0].numpy()
+    assert (momentum[[1, 3]] == 0).all()
+    assert (momentum[[0, 2]] != 0).all()
+
+
+def test_the_norm_that_is_clipped_counts_a_row_that_is_there_twice_once() -> None:
+    embedding, bias = tf.Variable(tf.zeros([4, 2])), tf.Variable([0.0])
+    optimizer = TouchedRowsAdamW(**SETTINGS)
+    # Row 1 is (3 + 1, -(3 + 1)), the bias 2: a norm of 6.
+    optimizer.apply_gradients([(rows_of([(1, 3.0), (1, 1.0)]), embedding), (tf.constant([2.0]), bias)])
+    np.testing.assert_allclose(optimizer._momentums[0].numpy()[1], [0.1 * 4 / 6, -0.1 * 4 / 6], rtol=1e-5)
+    np.testing.assert_allclose(optimizer._momentums[1].numpy(), [0.1 * 2 / 6], rtol=1e-5)

@@ -13,9 +13,11 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from data.errors import UserError
 from modules import devices
+from modules.encoder import load_encoder
+from modules.fitting import callbacks_of, keep_best
 from modules.heads.head import Watch
 from modules.progress import ReportProgress
-from modules.trainer import _callbacks, keep_best, run_fn
+from modules.trainer import run_fn
 
 TRAINING = {
     "epochs": 1,
@@ -28,7 +30,11 @@ TRAINING = {
     "holdout_fraction": 0.001,
     "mixed_precision": "none",
     "seed": 1,
+    "seeds": 1,
     "deterministic": False,
+    "class_weights": None,
+    "focal_gamma": 0.0,
+    "calibration": "temperature",
     "checkpoint_minutes": 5,
 }
 
@@ -89,15 +95,38 @@ def test_float16_without_a_gpu_is_told_with_what_to_use() -> None:
     with pytest.raises(
         UserError, match=r"^training\.mixed_precision is 'float16', but there is no GPU: use 'none', or"
     ):
-        devices.use_mixed_precision("float16")
+        devices.training_precision("float16")
 
 
-def test_mixed_precision_is_a_rewrite_of_the_graph_that_can_be_switched_off_again() -> None:
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="needs a machine without a GPU")
+def test_auto_is_bfloat16_where_the_processor_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("model name : X\nflags : fpu avx512f avx512_bf16 amx_tile\n")
+    assert devices.cpu_has_bfloat16(info)
+    info.write_text("model name : avx512_bf16x\nflags : fpu avx2\n")
+    assert not devices.cpu_has_bfloat16(info)
+    assert not devices.cpu_has_bfloat16(tmp_path / "none")
+    for has, precision in ((True, "bfloat16"), (False, "none")):
+        monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda has=has: has)
+        assert devices.training_precision("auto") == precision
+
+
+def test_an_encoder_that_is_written_anew_casts_itself(tiny_encoder: Path) -> None:
+    encoder = load_encoder(str(tiny_encoder))
+    devices.use_mixed_precision("bfloat16", encoder)
+    assert encoder.dtype_of_products == tf.bfloat16
+    assert tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"] is False
+    devices.use_mixed_precision("none", encoder)
+    assert encoder.dtype_of_products == tf.float32
+
+
+def test_of_any_other_encoder_the_graph_is_rewritten_which_can_be_switched_off_again(unknown_encoder: Path) -> None:
+    encoder = load_encoder(str(unknown_encoder))
     try:
-        devices.use_mixed_precision("bfloat16")
+        devices.use_mixed_precision("bfloat16", encoder)
         assert tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"] is True
     finally:
-        devices.use_mixed_precision("none")
+        devices.use_mixed_precision("none", encoder)
     options = tf.config.optimizer.get_experimental_options()
     assert options["auto_mixed_precision_onednn_bfloat16"] is False
     assert options["auto_mixed_precision"] is False
@@ -136,7 +165,7 @@ def test_progress_is_told_no_more_often_than_asked_but_always_at_the_last_step(
 @pytest.mark.parametrize(("patience", "stops"), [(None, False), (0, True), (3, True)])
 def test_early_stopping_and_best_weights_can_be_turned_off(patience: int | None, stops: bool, tmp_path: Path) -> None:
     training = {"epochs": 2, "early_stopping_patience": patience, "seed": 1}
-    callbacks, _ = _callbacks(str(tmp_path), 5, training, Watch("val_loss", "min"))
+    callbacks, _ = callbacks_of(str(tmp_path), 5, training, Watch("val_loss", "min"))
     assert any(isinstance(callback, tf_keras.callbacks.EarlyStopping) for callback in callbacks) == stops
 
 
@@ -156,8 +185,8 @@ class Recorded(tf_keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("values", "epochs", "kept", "told"),
     [
-        ([0.0, 0.0, 0.0, 0.2, 0.1, 0.3], 5, 4, "stopped after epoch 5, epoch 4 was the best and is kept"),
-        ([0.5, 0.0, 0.6], 2, 1, "stopped after epoch 2, epoch 1 was the best and is kept"),
+        ([0.0, 0.0, 0.0, 0.2, 0.1, 0.3], 5, 4, "stopped after epoch 5, epoch 4 was the best by val_f1 and is kept"),
+        ([0.5, 0.0, 0.6], 2, 1, "stopped after epoch 2, epoch 1 was the best by val_f1 and is kept"),
         ([0.0, 0.0], 2, 2, "val_f1 was 0 in every epoch: the last one's weights are kept"),
         ([0.1, 0.2], 2, 2, None),
     ],
