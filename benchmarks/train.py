@@ -81,6 +81,9 @@ def prepare(work: Path, share: float) -> None:
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         check=True,
     )
+    from pipeline.config_file import load_config
+
+    columns = load_config(CONFIG).make_task().columns
     staged = next((work / "output" / CONFIG / "staged").glob("*/manifest.json")).parent
     for split in ("eval", "train"):
         with open(staged / split / "rows.csv", encoding="utf-8", newline="") as file:
@@ -89,9 +92,9 @@ def prepare(work: Path, share: float) -> None:
             random.Random(1).shuffle(rows)
             rows = rows[round(0.1 * len(rows)) :]
         with open(work / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["text", "label"], extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
+            writer = csv.writer(file)
+            writer.writerow(["text", "label"])
+            writer.writerows([row[columns["text"]], row[columns["label"]]] for row in rows)
 
 
 def measure(variant: str, work: Path, peer: str | None) -> dict[str, float]:
