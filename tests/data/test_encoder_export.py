@@ -132,6 +132,7 @@ def test_each_dropout_draws_from_a_seed_of_its_own(tiny_encoder: Path) -> None:
     assert sorted(map(sorted, seeds)) == [[], [1, 2, 3, 4, 5, 6, 7]]
 
 
+@pytest.mark.slow
 def test_the_encoder_trains_under_a_mirrored_strategy(tiny_encoder: Path) -> None:
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():

@@ -26,6 +26,7 @@ def test_two_first_uses_at_the_same_time_share_one_folder(tmp_path: Path, monkey
     assert load(first.result())
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_told_and_leave_no_half_written_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

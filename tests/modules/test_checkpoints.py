@@ -70,6 +70,7 @@ def test_wherever_it_was_interrupted_the_weights_are_those_of_a_whole_training(
     assert len(checkpoints.history["loss"]) == EPOCHS
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_in_another_process_and_ends_the_same(
     whole: tuple[list[np.ndarray], Checkpoints], tmp_path: Path
 ) -> None:

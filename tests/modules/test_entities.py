@@ -147,6 +147,7 @@ def test_bytes_that_are_not_utf_8_do_not_shift_an_entity() -> None:
     assert texts.to_list() == [["Rome\ufffd".encode()]]
 
 
+@pytest.mark.slow
 def test_a_signature_answers_the_same_for_any_batch_and_for_none(tmp_path: Path) -> None:
     def answer(text: tf.Tensor) -> dict[str, tf.Tensor]:
         words = split_words(text)

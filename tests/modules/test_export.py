@@ -97,7 +97,7 @@ def arrays(requests: list[dict[str, str]]) -> dict[str, np.ndarray]:
     return {name: np.array([r[name].encode() for r in requests], object) for name in requests[0]}
 
 
-SLOW = ("crf", "answers")  # the tests of their heads export them, too
+SLOW = ("multiclass", "crf", "answers")
 EACH_CASE = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES]
 
 

@@ -159,6 +159,7 @@ def test_a_lone_variation_selector_gets_an_unknown_piece() -> None:
     assert first.to_list() == [[0, 1, 2]]
 
 
+@pytest.mark.slow
 def test_a_signature_answers_the_same_for_any_batch_and_for_none(tmp_path: Path) -> None:
     vocabulary = VOCABULARY[:2500]
 

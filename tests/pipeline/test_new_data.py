@@ -144,7 +144,7 @@ def judged(name: str, folder: Path) -> tuple[RunRecord, bool]:
 @pytest.mark.parametrize(
     ("name", "missed"),
     [
-        ("good", []),
+        pytest.param("good", [], marks=pytest.mark.slow),
         ("forgetful", ["span old"]),
         pytest.param("stubborn", ["span new"], marks=pytest.mark.slow),
     ],

@@ -286,7 +286,8 @@ rollback(config_class("binary").model_validate(json.loads(sys.argv[1])), None, "
 """
 
 
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "after"])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_rollback_that_is_killed_has_either_happened_or_not_and_the_next_command_goes_on_from_there(
     when: str, runs: ModelStore, config: Config
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_run_that_is_not_there_is_said_with_those_that_are(folder: Path) -> No
     assert "no runs yet: tfx-bert run reviews" in tfx_bert(folder / "empty", "compare", "a", "b").stderr
 
 
+@pytest.mark.slow
 def test_compare_prints_tables_and_writes_a_page(folder: Path) -> None:
     done = tfx_bert(folder, "compare", "20261125-123301", "20261125-123302")
     assert done.returncode == 0

@@ -473,6 +473,7 @@ def test_tls_that_cannot_be(model: Path, tmp_path: Path) -> None:
     assert f"the key and certificate in {tmp_path / 'pair'} are not a pair" in text
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over(start: Start, tmp_path: Path) -> None:
     base = tmp_path / "m"
     write_model(base, 1)

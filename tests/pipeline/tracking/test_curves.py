@@ -36,6 +36,7 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return {name: np.array(points.rows) for name, points in found.items()}
 
 
+@pytest.mark.slow
 def test_the_roc_curve_goes_from_corner_to_corner_with_scikit_learn_s_area(curves: dict[str, np.ndarray]) -> None:
     points = curves["roc"]
     assert points[:, :2].min(axis=0).tolist() == [0, 0]
