@@ -63,8 +63,15 @@ def main() -> None:
         for variant, runs in found.items()
     ]
     show(rows)
-    about = {"date": time.strftime("%Y-%m-%d"), "cpu": cpu(), "cores": len(os.sched_getaffinity(0))}
-    result = {**about, "load_before": load_before, "rounds": arguments.rounds, "variants": rows}
+    about = {
+        "share_of_rows": arguments.rows,
+        "rounds": arguments.rounds,
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": load_before,
+    }
+    result = [{**row, **about} for row in rows]
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
