@@ -63,7 +63,6 @@ def killed_at_work(scheduler: Scheduler, run_id: str, node: str, output: str, nu
     return process.exitcode, folder
 
 
-@pytest.mark.slow
 def test_a_node_that_was_killed_finishes_under_the_same_execution_and_leaves_nothing_of_the_first_attempt(
     scheduler: Scheduler, begun: str
 ) -> None:

@@ -146,7 +146,6 @@ def test_a_comment_changes_nothing_and_a_rule_is_read_anew(folder: Path, frozen:
     assert "tfx-bert schema diff" in told
 
 
-@pytest.mark.slow
 def test_other_labels_are_refused_compared_and_accepted_by_force(folder: Path, frozen: Path) -> None:
     source = str(folder / "kinds.yaml")
     rows = read(folder)
