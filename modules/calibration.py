@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 BINS = 15
 LEAST_ROWS = 100
@@ -59,7 +60,7 @@ def calibrate(dense: tf_keras.layers.Dense, labels: np.ndarray, probabilities: n
 
 def _best(logits: np.ndarray, labels: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
-        scaled = _log_softmax(logits / np.exp(log_temperature))
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         return float(-scaled[np.arange(len(labels)), labels].mean())
 
     low, high = np.log(LIMITS)
@@ -67,11 +68,5 @@ def _best(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _error(logits: np.ndarray, labels: np.ndarray) -> float:
-    probabilities = np.exp(_log_softmax(logits))
+    probabilities = softmax(logits, axis=1)
     return expected_calibration_error(probabilities.argmax(1) == labels, probabilities.max(1))
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
