@@ -150,6 +150,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         self.model._training_state = None
         self.seconds += time.monotonic() - self._began
+        self._began = time.monotonic()  # what is saved after the end adds nothing
 
     def keep_last(self) -> None:
         """Saves what a training that is through has come to: whoever trains the same again finds it done."""

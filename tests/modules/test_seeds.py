@@ -72,6 +72,17 @@ def test_a_seed_that_was_through_is_not_trained_again(tmp_path: Path) -> None:
     assert not tmp_path.exists()
 
 
+def test_the_seconds_of_a_training_are_kept_once(tmp_path: Path) -> None:
+    checkpoints = Trainings(tmp_path).fit(4).checkpoints
+    checkpoints.seconds = 1000.0
+    checkpoints.on_train_begin()
+    checkpoints._began -= 500.0
+    checkpoints.on_train_end()
+    checkpoints.keep_last()
+    again = Checkpoints(checkpoints.folder, checkpoints.model, None, steps=1, epochs=1, minutes=None)
+    assert 1500 <= again.seconds < 1600
+
+
 def test_one_seed_is_an_ordinary_training(tmp_path: Path) -> None:
     chosen = Trainings(tmp_path).chosen(range(5, 6))
     assert (chosen.fitted.seed, chosen.seeds) == (5, [])
