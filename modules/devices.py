@@ -1,14 +1,19 @@
 """Which devices a process may use: the Trainer takes the GPUs, all others leave them room."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from data.errors import UserError
-from modules.encoder import BertEncoder
+
+if TYPE_CHECKING:  # most of those who keep room on the GPU load no encoder
+    from modules.encoder import BertEncoder
 
 # As Linux names what AVX-512 and AMX have for it.
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
