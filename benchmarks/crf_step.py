@@ -21,7 +21,7 @@ from data.encoders import begin
 from data.tagged_rows import spans
 from modules.encoder import load_encoder, vocabulary
 from modules.heads.token_classification import TokenClassificationHead
-from modules.input_pipeline import bucket_boundaries
+from modules.input_pipeline import of_like_length
 from modules.optimizer import adamw
 from modules.word_preprocessing import preprocess
 from modules.wordpiece import Tokenizer
@@ -54,22 +54,10 @@ def main() -> None:
         model.compile(optimizer, head.loss(model))
         steps[name] = model
     training = head.rows({name: features[name] for name in head.features})
-    lengths = training["num_tokens"].numpy()
-    batches = (
-        tf.data.Dataset.from_tensor_slices(training)
-        .map(lambda row: {name: tf.identity(value) for name, value in row.items()})
-        .bucket_by_sequence_length(
-            lambda row: tf.cast(row["num_tokens"], tf.int32),
-            bucket_boundaries(int(lengths.max())),
-            [args.batch] * (len(bucket_boundaries(int(lengths.max()))) + 1),
-            padding_values={
-                name: tf.constant(head.padding.get(name, 0), value.dtype) for name, value in training.items()
-            },
-            drop_remainder=True,
-        )
-        .map(head.to_model)
-        .repeat()
+    rows = tf.data.Dataset.from_tensor_slices(training).map(
+        lambda row: {name: tf.identity(value) for name, value in row.items()}
     )
+    batches = of_like_length(rows, args.batch, head.padding, shuffle_seed=1).map(head.to_model).repeat()
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step, (inputs, targets) in enumerate(itertools.islice(batches, args.steps + 5)):
         for name, model in steps.items():

@@ -56,13 +56,12 @@ class TrainingData(NamedTuple):
     train: input_pipeline.Rows
     holdout: input_pipeline.Rows
     surveyed: Mapping[str, Any]
-    boundaries: Sequence[int]
     steps: int
     batch_size: int
 
     def held_out(self) -> tf.data.Dataset:
         """Batches of the held-out part."""
-        return input_pipeline.batches(self.holdout, self.boundaries, 2 * self.batch_size)
+        return input_pipeline.batches(self.holdout, 2 * self.batch_size)
 
 
 class Fitted(NamedTuple):
@@ -84,10 +83,8 @@ def read_data(files: Sequence[str], spec: dict[str, Any], head: Head, training: 
     train, holdout = input_pipeline.training_rows(*source), input_pipeline.holdout_rows(*source)
     surveyed = input_pipeline.survey(train)
     _check_holdout(head, input_pipeline.survey(holdout), training)
-    lengths = surveyed["num_tokens"]
-    boundaries = input_pipeline.bucket_boundaries(int(lengths.max()))
-    steps = input_pipeline.number_of_batches(lengths, boundaries, training["batch_size"])
-    return TrainingData(train, holdout, surveyed, boundaries, steps, training["batch_size"])
+    steps = input_pipeline.number_of_batches(len(surveyed["num_tokens"]), training["batch_size"])
+    return TrainingData(train, holdout, surveyed, steps, training["batch_size"])
 
 
 def fit(
@@ -131,7 +128,6 @@ def fit(
     )
     batches = input_pipeline.epochs_of_batches(
         data.train,
-        data.boundaries,
         data.batch_size,
         seed=seed,
         epochs=training["epochs"],

@@ -1,8 +1,8 @@
-"""Transformed examples to batches: bucketed by length and padded to the batch, never to the maximum."""
+"""Transformed examples to batches: of rows of like length, padded to the batch's longest, never to the maximum."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 PARSE_ROWS = 1024
 SHUFFLE_ROWS = 50_000
-BUCKET_STEP = 8
+# Batches among whose rows those of like length are found. More of them leave less padding, and less chance in which
+# rows meet; Hugging Face's group_by_length takes as many.
+WINDOW_BATCHES = 50
 # Between the seeds of two epochs: those of neighbouring seeds must not be the same.
 EPOCHS_APART = 1_000_003
 
@@ -55,34 +57,22 @@ def survey(rows: Rows) -> dict[str, np.ndarray]:
     return {name: np.concatenate([np.zeros(0, np.int64), *values]) for name, values in found.items()}
 
 
-def bucket_boundaries(longest: int) -> list[int]:
-    """Lengths at which a new bucket begins: every 8 tokens up to 64, then every 32, so that few buckets are rare."""
-    fine = list(range(2 * BUCKET_STEP + 1, min(longest, 64) + 1, BUCKET_STEP))
-    return fine + list(range(65, longest + 1, 4 * BUCKET_STEP))
-
-
-def number_of_batches(lengths: np.ndarray, boundaries: Sequence[int], batch_size: int) -> int:
-    """How many batches `batches` makes of rows of these lengths: each bucket fills its own, the last may be smaller."""
-    in_bucket = np.bincount(np.searchsorted(boundaries, lengths, side="right"), minlength=len(boundaries) + 1)
-    return int(np.ceil(in_bucket / batch_size).sum())
+def number_of_batches(rows: int, batch_size: int) -> int:
+    """How many batches `batches` makes of so many rows: the last may be smaller."""
+    return -(-rows // batch_size)
 
 
 def batches(
-    rows: Rows,
-    boundaries: Sequence[int],
-    batch_size: int,
-    *,
-    shuffle_seed: int | tf.Tensor | None = None,
-    most: int | None = None,
+    rows: Rows, batch_size: int, *, shuffle_seed: int | tf.Tensor | None = None, most: int | None = None
 ) -> tf.data.Dataset:
-    """Batches of rows of similar length, padded to the batch's longest row; shuffled where there is a seed.
+    """Batches of rows of like length, padded to the batch's longest row; shuffled where there is a seed.
 
     `most`: the first so many rows alone.
 
     Returns:
       What the head's `to_model` makes of each batch: inputs and targets.
     """
-    # A row of a ragged batch counts as ragged still, which padding refuses; inside a map it is a plain tensor.
+    # A row of a ragged batch counts as ragged still; inside a map it is a plain tensor.
     dataset = _read(rows).unbatch().map(lambda row: {name: tf.identity(value) for name, value in row.items()})
     if most is not None:
         dataset = dataset.take(most)
@@ -90,20 +80,36 @@ def batches(
         dataset = dataset.shuffle(
             SHUFFLE_ROWS, seed=shuffle_seed, reshuffle_each_iteration=isinstance(shuffle_seed, int)
         )
-    padding = {
-        name: tf.constant(rows.head.padding.get(name, 0), spec.dtype) for name, spec in dataset.element_spec.items()
-    }
-    dataset = dataset.bucket_by_sequence_length(
-        lambda row: tf.cast(row["num_tokens"], tf.int32),
-        list(boundaries),
-        [batch_size] * (len(boundaries) + 1),
-        padding_values=padding,
-    )
+
+    dataset = of_like_length(dataset, batch_size, rows.head.padding, shuffle_seed)
     return dataset.map(rows.head.to_model).prefetch(4).with_options(_options())
 
 
+def of_like_length(
+    rows: tf.data.Dataset, batch_size: int, padding: Mapping[str, int], shuffle_seed: int | tf.Tensor | None = None
+) -> tf.data.Dataset:
+    """Training rows, dicts of tensors, in padded batches: each window of rows is cut up in order of their length.
+
+    Args:
+      padding: what fills up features that are not padded with 0.
+      shuffle_seed: shuffles the batches of each window, which are in order of length without it.
+    """
+
+    def cut(index: tf.Tensor, window: dict[str, Any]) -> tf.data.Dataset:
+        order = tf.argsort(window["num_tokens"], stable=True)
+        parts = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        if shuffle_seed is not None:
+            parts = parts.shuffle(WINDOW_BATCHES, seed=tf.cast(shuffle_seed, tf.int64) + index)
+        return parts.map(lambda part: {name: padded(name, tf.gather(value, part)) for name, value in window.items()})
+
+    def padded(name: str, value: Any) -> tf.Tensor:
+        return value.to_tensor(padding.get(name, 0)) if isinstance(value, tf.RaggedTensor) else value
+
+    return rows.ragged_batch(WINDOW_BATCHES * batch_size).enumerate().flat_map(cut)
+
+
 def epochs_of_batches(
-    rows: Rows, boundaries: Sequence[int], batch_size: int, *, seed: int, epochs: int, first: int = 0, skip: int = 0
+    rows: Rows, batch_size: int, *, seed: int, epochs: int, first: int = 0, skip: int = 0
 ) -> tf.data.Dataset:
     """The batches of all epochs one after the other, each shuffled in an order of its own that the seed decides.
 
@@ -113,7 +119,7 @@ def epochs_of_batches(
     """
 
     def one(epoch: tf.Tensor) -> tf.data.Dataset:
-        return batches(rows, boundaries, batch_size, shuffle_seed=seed + EPOCHS_APART * epoch)
+        return batches(rows, batch_size, shuffle_seed=seed + EPOCHS_APART * epoch)
 
     dataset = tf.data.Dataset.range(first, epochs).flat_map(one)
     return dataset.skip(skip).prefetch(4).with_options(_options())

@@ -48,7 +48,7 @@ def run_fn(fn_args: FnArgs) -> None:
         lambda seed: fit(fn_args, settings, task, head, data, seed=seed, precision=precision),
         head.watch,
         data.held_out(),
-        input_pipeline.batches(eval_rows, data.boundaries, 2 * data.batch_size),
+        input_pipeline.batches(eval_rows, 2 * data.batch_size),
     )
     fitted = chosen.fitted
     model, forward = fitted.model, inference(fitted.model)
@@ -63,7 +63,7 @@ def run_fn(fn_args: FnArgs) -> None:
         task,
         decision["facts"],
         serving_parts(model, transform_output, task),
-        sample_of(input_pipeline.batches(eval_rows, data.boundaries, data.batch_size, most=COMPARED_ROWS), forward),
+        sample_of(input_pipeline.batches(eval_rows, data.batch_size, most=COMPARED_ROWS), forward),
         ExportSettings(**settings.export),
         fn_args.serving_model_dir,
         rounding=ROUNDING if precision == "none" else HALF_PRECISION_ROUNDING,

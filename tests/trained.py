@@ -22,7 +22,7 @@ from modules.encoder import load_encoder
 from modules.fitting import keep_best
 from modules.heads.classification import BinaryHead
 from modules.heads.head import Watch
-from modules.input_pipeline import Rows, batches, epochs_of_batches, number_of_batches
+from modules.input_pipeline import Rows, batches, epochs_of_batches, number_of_batches, survey
 from modules.optimizer import adamw
 
 EPOCHS, BATCH, ROWS, WORDS = 3, 4, 37, 50
@@ -31,7 +31,6 @@ SPEC = {
     **{name: tf.io.FixedLenFeature([], tf.int64) for name in ("num_tokens", "truncated", "holdout_bucket", "label")},
 }
 HEAD = BinaryHead(["no", "yes"], goal="best_f1", target=None)
-BOUNDARIES = [9]
 
 
 class SmallEncoder(tf_keras.layers.Layer):
@@ -82,8 +81,7 @@ def train(
         write_rows(file)
     tf_keras.utils.set_random_seed(seed)
     train_rows, holdout = (Rows([str(file)], SPEC, HEAD, *part) for part in ((200, 1000), (0, 200)))
-    lengths = np.concatenate([inputs["input_mask"].numpy().sum(1) for inputs, _ in batches(train_rows, [], 64)])
-    steps = number_of_batches(lengths, BOUNDARIES, BATCH)
+    steps = number_of_batches(len(survey(train_rows)["num_tokens"]), BATCH)
     model = (
         HEAD.build(SmallEncoder(), dropout=0.0) if encoder is None else HEAD.build(load_encoder(encoder), dropout=0.3)
     )
@@ -101,10 +99,8 @@ def train(
     place = checkpoints.place
     with determinism(encoder is not None):
         model.fit(
-            epochs_of_batches(
-                train_rows, BOUNDARIES, BATCH, seed=seed, epochs=epochs, first=place.epoch, skip=place.step
-            ),
-            validation_data=batches(holdout, BOUNDARIES, BATCH),
+            epochs_of_batches(train_rows, BATCH, seed=seed, epochs=epochs, first=place.epoch, skip=place.step),
+            validation_data=batches(holdout, BATCH),
             epochs=epochs,
             steps_per_epoch=steps,
             callbacks=[SetDropoutPosition(seed, steps), early, *callbacks, checkpoints],

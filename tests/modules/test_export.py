@@ -117,7 +117,7 @@ def case(request: Any, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFact
         if layer.name != "encoder":
             layer.set_weights([tf.random.normal(weight.shape).numpy() for weight in layer.get_weights()])
     everything = input_pipeline.all_rows([str(folder / "rows*")], transform.transformed_feature_spec(), head)
-    sample = sample_of(input_pipeline.batches(everything, [], 16, most=40), inference(model))
+    sample = sample_of(input_pipeline.batches(everything, 16, most=40), inference(model))
     facts = {"threshold": 0.5, "thresholds": None}
     parts = serving_parts(model, transform, task)
     answer = tf.function(head.serving(model, inference(model), facts, parts).answer)

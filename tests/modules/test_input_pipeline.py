@@ -13,9 +13,9 @@ from modules.heads.classification import BinaryHead
 from modules.heads.head import Batch
 from modules.input_pipeline import (
     PARSE_ROWS,
+    WINDOW_BATCHES,
     Rows,
     batches,
-    bucket_boundaries,
     holdout_rows,
     number_of_batches,
     pad_inputs,
@@ -84,8 +84,8 @@ def test_every_row_is_trained_on_or_held_out_and_none_is_both(write: Write) -> N
     buckets = np.random.default_rng(1).integers(0, 1000, 500)
     buckets[:4] = [0, 99, 100, 999]
     files = write(random_lengths(500), buckets)
-    train = row_numbers(batches(training_rows(files, SPEC, HEAD, 0.1), [20], 16))
-    holdout = row_numbers(batches(holdout_rows(files, SPEC, HEAD, 0.1), [20], 16))
+    train = row_numbers(batches(training_rows(files, SPEC, HEAD, 0.1), 16))
+    holdout = row_numbers(batches(holdout_rows(files, SPEC, HEAD, 0.1), 16))
     assert sorted(train + holdout) == list(range(500))
     assert set(holdout) == set(np.flatnonzero(buckets < 100))
 
@@ -93,7 +93,7 @@ def test_every_row_is_trained_on_or_held_out_and_none_is_both(write: Write) -> N
 def test_more_rows_than_one_parsing_batch_holds_all_come_out(write: Write) -> None:
     rows = 2 * PARSE_ROWS + 3
     files = write(np.full(rows, 2), files=1)
-    assert sorted(row_numbers(batches(all_of(files), [], 64))) == list(range(rows))
+    assert sorted(row_numbers(batches(all_of(files), 64))) == list(range(rows))
 
 
 def test_the_survey_gives_lengths_and_labels_of_the_selected_rows_alone(write: Write) -> None:
@@ -112,30 +112,19 @@ def test_no_holdout_bucket_leaves_everything_to_training(write: Write) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32, 500])
 def test_as_many_batches_come_out_as_were_counted(batch_size: int, write: Write) -> None:
-    lengths = np.concatenate([random_lengths(300), [16, 17, 24, 25, 64, 65, 96, 97]])
-    files = write(lengths)
-    boundaries = bucket_boundaries(int(lengths.max()))
-    expected = number_of_batches(lengths, boundaries, batch_size)
-    assert len(list(batches(all_of(files), boundaries, batch_size))) == expected
-    assert len(list(batches(all_of(files), boundaries, batch_size, shuffle_seed=3))) == expected
+    files = write(random_lengths(308))
+    expected = number_of_batches(308, batch_size)
+    assert len(list(batches(all_of(files), batch_size))) == expected
+    assert len(list(batches(all_of(files), batch_size, shuffle_seed=3))) == expected
 
 
-def test_batches_are_counted_by_bucket_each_with_its_smaller_last_one() -> None:
-    # Below 5: three rows, two batches; from 5: two rows, one batch; from 9: five rows, three batches.
-    lengths = np.array([2, 3, 4, 5, 8, 9, 9, 9, 40, 50])
-    assert number_of_batches(lengths, [5, 9], 2) == 2 + 1 + 3
-
-
-def test_buckets_are_fine_for_short_rows_and_coarse_for_long_ones() -> None:
-    assert bucket_boundaries(10) == []
-    assert bucket_boundaries(17) == [17]
-    assert bucket_boundaries(65) == [17, 25, 33, 41, 49, 57, 65]
-    assert bucket_boundaries(128) == [17, 25, 33, 41, 49, 57, 65, 97]
+def test_the_last_batch_alone_may_be_smaller() -> None:
+    assert [number_of_batches(rows, 4) for rows in (0, 1, 4, 5, 8, 9)] == [0, 1, 1, 2, 2, 3]
 
 
 def test_a_batch_is_padded_to_its_own_longest_row_and_the_mask_tells_tokens_from_padding(write: Write) -> None:
     files = write([2, 3, 5, 30, 31], files=1)
-    short, long = list(batches(all_of(files), [17], 3))
+    short, long = list(batches(all_of(files), 3))
     inputs, labels = short
     assert inputs["input_word_ids"].numpy().tolist() == [[1, 7, 0, 0, 0], [2, 7, 7, 0, 0], [3, 7, 7, 7, 7]]
     assert inputs["input_mask"].numpy().tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
@@ -145,14 +134,25 @@ def test_a_batch_is_padded_to_its_own_longest_row_and_the_mask_tells_tokens_from
     assert long[0]["input_word_ids"].shape == (2, 31)
 
 
-def test_rows_share_a_batch_only_with_rows_of_their_own_bucket(write: Write) -> None:
-    lengths = random_lengths(200)
-    boundaries = bucket_boundaries(100)
-    for inputs, _ in batches(all_of(write(lengths)), boundaries, 8, shuffle_seed=1):
+def test_a_batch_has_rows_of_like_length_and_all_but_one_are_full(write: Write) -> None:
+    """Of a window's rows in order of their length, each batch has the next few."""
+    window = 8 * WINDOW_BATCHES
+    lengths = random_lengths(window + 20)
+    of_first, of_rest = [np.sort(part) for part in np.split(lengths, [window])]
+    expected = [of_first[at : at + 8] for at in range(0, window, 8)] + [of_rest[at : at + 8] for at in (0, 8, 16)]
+    found = []
+    for inputs, _ in batches(all_of(write(lengths, files=1)), 8):
         in_batch = inputs["input_mask"].numpy().sum(axis=1)
-        assert len(set(np.searchsorted(boundaries, in_batch, side="right"))) == 1
         assert in_batch.max() == inputs["input_word_ids"].shape[1]
-        assert len(in_batch) <= 8
+        found.append(in_batch.tolist())
+    assert found == [part.tolist() for part in expected]
+
+
+def test_with_a_seed_batches_do_not_come_in_order_of_their_length(write: Write) -> None:
+    rows = batches(all_of(write(random_lengths(160))), 8, shuffle_seed=1)
+    longest = [inputs["input_word_ids"].shape[1] for inputs, _ in rows]
+    assert longest != sorted(longest)
+    assert sum(longest) * 8 < 1.1 * sum(sum(inputs["input_mask"].numpy().sum(axis=1)) for inputs, _ in rows)
 
 
 def test_the_mask_follows_the_lengths_even_where_an_id_is_that_of_padding() -> None:
@@ -186,38 +186,38 @@ def test_a_head_makes_more_or_fewer_rows_of_them_and_says_what_pads_them(write: 
     head = Pieces(["no", "yes"], goal="best_f1", target=None)
     rows = Rows(write([5, 2, 3], files=1), SPEC, head, 0, 1000)
     assert surveyed(rows) == {"num_tokens": [5, 5, 3], "label": [0, 0, 0]}
-    [(inputs, labels)] = batches(rows, [], 4)
-    assert inputs["ids"].numpy().tolist() == [[1, 7, 7, 7, 7], [1, 7, 7, 7, 7], [3, 7, 7, -1, -1]]
+    [(inputs, labels)] = batches(rows, 4)
+    assert inputs["ids"].numpy().tolist() == [[3, 7, 7, -1, -1], [1, 7, 7, 7, 7], [1, 7, 7, 7, 7]]
     assert labels.numpy().tolist() == [0, 0, 0]
 
 
 def test_a_seed_shuffles_anew_in_every_epoch_and_loses_no_row(write: Write) -> None:
     files = write(np.full(60, 5))
-    dataset = batches(all_of(files), [], 7, shuffle_seed=3)
+    dataset = batches(all_of(files), 7, shuffle_seed=3)
     first, second = row_numbers(dataset), row_numbers(dataset)
-    other_seed = row_numbers(batches(all_of(files), [], 7, shuffle_seed=4))
-    unshuffled = row_numbers(batches(all_of(files), [], 7))
+    other_seed = row_numbers(batches(all_of(files), 7, shuffle_seed=4))
+    unshuffled = row_numbers(batches(all_of(files), 7))
     orders = [first, second, other_seed, unshuffled]
     assert len({tuple(order) for order in orders}) == 4
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(60))}
 
 
 def test_without_a_seed_the_order_is_the_files_order_every_time(write: Write) -> None:
-    dataset = batches(all_of(write(np.full(10, 5), files=1)), [], 4)
+    dataset = batches(all_of(write(np.full(10, 5), files=1)), 4)
     assert row_numbers(dataset) == row_numbers(dataset) == list(range(10))
 
 
 def test_the_same_seed_gives_the_same_order_whatever_else_has_drawn_random_numbers(write: Write) -> None:
     files = write(random_lengths(60))
     tf.random.set_seed(5)
-    first = row_numbers(batches(all_of(files), [17, 33], 7, shuffle_seed=3))
+    first = row_numbers(batches(all_of(files), 7, shuffle_seed=3))
     tf.random.set_seed(5)
     tf.random.uniform([1])
-    assert row_numbers(batches(all_of(files), [17, 33], 7, shuffle_seed=3)) == first
+    assert row_numbers(batches(all_of(files), 7, shuffle_seed=3)) == first
 
 
 def test_autotuning_and_sharding_of_the_data_are_off(write: Write) -> None:
-    options = batches(all_of(write([2, 2])), [], 2).options()
+    options = batches(all_of(write([2, 2])), 2).options()
     assert options.autotune.enabled is False
     assert options.experimental_distribute.auto_shard_policy == tf.data.experimental.AutoShardPolicy.OFF
 
@@ -234,7 +234,7 @@ def test_transform_s_own_files_are_read_whole(transformed: Any) -> None:
     rows = [
         (inputs["input_word_ids"][row][: length.numpy()].numpy().tolist(), label.numpy().item())
         for part in (train, holdout)
-        for inputs, label_column in batches(part, bucket_boundaries(40), 8)
+        for inputs, label_column in batches(part, 8)
         for row, (length, label) in enumerate(
             zip(tf.reduce_sum(inputs["input_mask"], axis=1), label_column, strict=True)
         )

@@ -114,7 +114,7 @@ def learned(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lea
         weight_decay=0.0,
     )
     model.compile(optimizer, head.loss(model), metrics=head.training_metrics(model))
-    model.fit(input_pipeline.batches(everything, [], 16, shuffle_seed=1).cache(), epochs=EPOCHS, verbose=0)
+    model.fit(input_pipeline.batches(everything, 16, shuffle_seed=1).cache(), epochs=EPOCHS, verbose=0)
 
     served = folder / "Format-Serving"
     parts = serving_parts(model, output, task)
