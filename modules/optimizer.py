@@ -5,7 +5,7 @@ Source: Devlin et al. 2019, appendix A.2 and A.3; Loshchilov and Hutter 2019 for
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
@@ -67,34 +67,53 @@ class TouchedRowsAdamW(tf_keras.optimizers.AdamW):
     def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
         """Nothing: each update decays what it changes."""
 
-    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
-        """Changes one variable and its moments."""
-        rate = tf.cast(self.learning_rate, variable.dtype)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        first, second = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+    def _internal_apply_gradients(self, grads_and_vars: Sequence[Any]) -> tf.Variable:
+        # Once for all variables: in each update of its own, they are a third of what a step's graph takes to trace.
+        first, second = tf.constant(self.beta_1), tf.constant(self.beta_2)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        rate = tf.cast(self.learning_rate, tf.float32)
         powers = tf.pow(first, step), tf.pow(second, step)
+        self._numbers = _Numbers(rate, first, second, *powers, 1.0 - rate * self.weight_decay)
+        return super()._internal_apply_gradients(grads_and_vars)
+
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
+        """Changes one variable, <float32>, and its moments."""
+        of = self._numbers
         index = self._index_dict[self._var_key(variable)]
         m, v = self._momentums[index], self._velocities[index]
-        keep = 1.0 - rate * (self.weight_decay if self._use_weight_decay(variable) else 0.0)
+        decayed = self._use_weight_decay(variable)
         if isinstance(gradient, tf.IndexedSlices):
             rows, values = gradient.indices, gradient.values
-            new_m = first * tf.gather(m, rows) + (1 - first) * values
-            new_v = second * tf.gather(v, rows) + (1 - second) * tf.square(values)
-            change = rate * tf.sqrt(1 - powers[1]) / (1 - powers[0]) * new_m / (tf.sqrt(new_v) + self.epsilon)
-            kept = keep * tf.gather(variable, rows) - change
+            new_m = of.first * tf.gather(m, rows) + (1 - of.first) * values
+            new_v = of.second * tf.gather(v, rows) + (1 - of.second) * tf.square(values)
+            rate = of.rate * tf.sqrt(1 - of.second_power) / (1 - of.first_power)
+            weights = tf.gather(variable, rows)
+            kept = (of.keep * weights if decayed else weights) - rate * new_m / (tf.sqrt(new_v) + self.epsilon)
             for target, new in ((m, new_m), (v, new_v), (variable, kept)):
                 target.scatter_update(tf.IndexedSlices(new, rows))
             return
-        variable.assign(keep * variable)
+        if decayed:
+            variable.assign(of.keep * variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=m.handle,
             v=v.handle,
-            beta1_power=powers[0],
-            beta2_power=powers[1],
-            lr=rate,
-            beta1=first,
-            beta2=second,
-            epsilon=tf.cast(self.epsilon, variable.dtype),
+            beta1_power=of.first_power,
+            beta2_power=of.second_power,
+            lr=of.rate,
+            beta1=of.first,
+            beta2=of.second,
+            epsilon=self.epsilon,
             grad=gradient,
         )
+
+
+class _Numbers(NamedTuple):
+    """What a step's updates have in common, <float32>[] each."""
+
+    rate: tf.Tensor
+    first: tf.Tensor
+    second: tf.Tensor
+    first_power: tf.Tensor
+    second_power: tf.Tensor
+    keep: tf.Tensor
