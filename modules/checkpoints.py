@@ -28,7 +28,6 @@ FOLDER = ".checkpoints"
 BEST = "best.npz"
 KEPT = 2
 ABANDONED_DAYS = 7
-LOOKED_AT = 20  # steps between two looks at the loss: each waits for the device
 _EARLY_STOPPING = ("wait", "stopped_epoch", "best", "best_epoch")
 
 
@@ -132,8 +131,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
         done = batch + 1
         due = self._minutes is not None and time.monotonic() - self._saved_at >= 60 * self._minutes
         asked = stop.requested()
-        if due or asked or done % LOOKED_AT == 0 or done == self._steps:
-            self._check(done, logs)
+        self._check(done, logs, weights=due or asked or done == self._steps)
         if (due or asked) and done < self._steps:  # the last step is saved with what comes after it
             self._save(Place(self._epoch, done))
             self._end_if_asked()
@@ -161,14 +159,24 @@ class Checkpoints(tf_keras.callbacks.Callback):
         if stop.requested():
             raise stop.Terminated(f"the training goes on from step {self.place.step:,} of epoch {self.place.epoch + 1}")
 
-    def _check(self, done: int, logs: Mapping[str, float] | None) -> None:
+    def _check(self, done: int, logs: Mapping[str, float] | None, *, weights: bool) -> None:
+        """Ends a training that has gone astray; what it would keep has no number that is none.
+
+        Args:
+          weights: looks at these, too: a step may spoil them whose loss was still a number.
+        """
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            kept = "the last checkpoint, from before it, is kept" if self._manager.latest_checkpoint else ""
-            raise UserError(
-                f"the training's loss became {loss} by step {done:,} of epoch {self._epoch + 1}: lower"
-                " training.learning_rate" + (f"; {kept}" if kept else "")
-            )
+            what = f"the training's loss became {loss}"
+        elif weights and not all(bool(tf.reduce_all(tf.math.is_finite(w))) for w in self.model.trainable_variables):
+            what = "the weights became infinite or NaN"
+        else:
+            return
+        kept = "; the last checkpoint, from before it, is kept" if self._manager.latest_checkpoint else ""
+        raise UserError(
+            f"{what} in step {done:,} of epoch {self._epoch + 1}: lower training.learning_rate or raise"
+            f" training.warmup_fraction{kept}"
+        )
 
     def _save(self, place: Place) -> None:
         self.place = place

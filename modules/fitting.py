@@ -1,8 +1,7 @@
 """One training of the model, from the encoder to the weights of its best epoch."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,11 +137,7 @@ def fit(
         first=checkpoints.place.epoch,
         skip=checkpoints.place.step,
     )
-    with (
-        stop.in_order(),
-        _memory_told(data.batch_size, settings.max_seq_length),
-        devices.determinism(training["deterministic"]),
-    ):
+    with stop.in_order(), devices.determinism(training["deterministic"]):
         model.fit(
             batches,
             validation_data=data.held_out(),
@@ -172,18 +167,6 @@ def _begin(model: tf_keras.Model, settings: Settings, latest: str | None) -> str
     begin_with(model, Path(folder), settings.about)
     tell(f"begins with the model in {folder}")
     return folder
-
-
-@contextmanager
-def _memory_told(batch_size: int, max_seq_length: int) -> Iterator[None]:
-    """Says which settings to lower where there is not enough memory for a step."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            f"not enough memory for a training step of {batch_size} rows with up to {max_seq_length} tokens: lower"
-            f" training.batch_size or preprocessing.max_seq_length ({str(error.message).splitlines()[0]})"
-        ) from error
 
 
 def _check_holdout(head: Head, holdout: Mapping[str, Any], training: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from modules.base_model import keep_weights
 from modules.calibration import LEAST_ROWS
 from modules.checkpoints import remove
 from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
+from modules.memory import memory_told
 from modules.fitting import Settings, fit, read_data
 from modules.heads.head import inference
 from modules.progress import tell
@@ -31,7 +32,13 @@ def run_fn(fn_args: FnArgs) -> None:
     decision, how the exported model compares with the trained one) to fn_args.model_run_dir.
 
     Raises:
-      UserError: where the held-out part is not enough, or a setting does not fit the machine.
+      UserError: where the held-out part is not enough, the loss becomes no number, or a setting does not fit the
+        data or the machine.
+    with memory_told(settings.training["batch_size"], settings.max_seq_length):
+        _train(fn_args, settings)
+
+
+def _train(fn_args: FnArgs, settings: Settings) -> None:
     """
     settings = Settings(**fn_args.custom_config)
     training = settings.training

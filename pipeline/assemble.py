@@ -12,6 +12,7 @@ from data.staging import Staged
 from modules.base_model import fingerprint_of_weights
 from modules.behaviour_tests import NO_SUITE
 from modules.encoder import vocabulary
+from modules.encoder_fit import check_fit
 from modules.tasks.task import Task
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline.behaviour import suite_of
@@ -28,6 +29,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
     """The configuration as the plain values that `create_pipeline` takes."""
     task = config.make_task(staged.labels)
     tokenizer = _tokenizer(config, encoder)
+    check_fit(encoder, tokenizer)
     suite = suite_of(config, staged)
     return create_pipeline(
         name=config.name,

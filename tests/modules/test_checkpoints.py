@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,24 +152,48 @@ def test_where_all_checkpoints_are_torn_it_begins_anew(
     assert equal(weights, whole[0])
 
 
-def test_a_loss_that_is_no_number_ends_the_training_and_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"the training's loss became (nan|inf) by step \d+ of epoch \d: lower training.learning_rate"
-    ):
-        train(tmp_path, callbacks=[_Poison(4)])
+LOWER = r"lower training\.learning_rate or raise training\.warmup_fraction"
+
+
+def test_a_loss_that_is_no_number_ends_the_training_in_its_step_and_the_checkpoint_before_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UserError) as raised:
+        train(tmp_path, callbacks=[Spoil("on_train_batch_begin", 4)])
+    kept = "; the last checkpoint, from before it, is kept"
+    assert re.fullmatch(rf"the training's loss became nan in step 5 of epoch 1: {LOWER}{kept}", str(raised.value))
     _, checkpoints = train(tmp_path)
     assert np.isfinite(checkpoints.history["loss"]).all()
+    assert len(checkpoints.history["loss"]) == EPOCHS
 
 
-class _Poison(tf_keras.callbacks.Callback):
-    """Makes the weights no numbers after so many steps."""
+def test_weights_that_a_step_has_spoilt_while_its_loss_was_a_number_are_not_saved(
+    whole: tuple[list[np.ndarray], Checkpoints], tmp_path: Path
+) -> None:
+    last = steps_of(whole) - 1
+    with pytest.raises(
+        UserError, match=rf"^the weights became infinite or NaN in step {last + 1} of epoch 1: {LOWER}; the last ch"
+    ):
+        train(tmp_path, callbacks=[Spoil("on_train_batch_end", last)])
+    weights, _ = train(tmp_path)
+    assert equal(weights, whole[0])
 
-    def __init__(self, steps: int):
+
+class Spoil(tf_keras.callbacks.Callback):
+    """Makes the weights no numbers at a batch, counted from 0."""
+
+    def __init__(self, hook: str, batch: int):
         super().__init__()
-        self._steps = steps
+        self._hook, self._batch = hook, batch
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if batch == self._steps:
+        self._spoil("on_train_batch_begin", batch)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._spoil("on_train_batch_end", batch)
+
+    def _spoil(self, hook: str, batch: int) -> None:
+        if (hook, batch) == (self._hook, self._batch):
             self.model.set_weights([np.full_like(weight, np.nan) for weight in self.model.get_weights()])
 
 
