@@ -26,13 +26,15 @@ from modules.tasks.task import Task
 class Settings:
     """The Trainer's custom_config: `training` of the configuration, and what the model needs of its other parts.
 
-    `task` is the task's spec; `cls` and `sep` are the ids of [CLS] and [SEP]. `base_model` is empty unless the training
-    begins with another one's weights: `latest` true for fn_args.base_model, else a Model's `folder`.
+    `task` is the task's spec; `tokens` says what the ids stand for (modules.base_model.tokens_of); `cls` and `sep` are
+    the ids of [CLS] and [SEP]. `base_model` is empty unless the training begins with another one's weights: `latest`
+    true for fn_args.base_model, else a Model's `folder`.
     """
 
     task: dict[str, Any]
     encoder: str
     encoder_fingerprint: str
+    tokens: dict[str, Any]
     cls: int
     sep: int
     max_seq_length: int
@@ -43,7 +45,7 @@ class Settings:
     @property
     def about(self) -> dict[str, Any]:
         """What a training must share with the one whose weights it begins with."""
-        return {"task": self.task, "encoder": self.encoder_fingerprint}
+        return {"task": self.task["task"], "labels": self.task["labels"], **self.tokens}
 
 
 class TrainingData(NamedTuple):

@@ -9,7 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 from data.encoders import encoder_fingerprint
 from data.errors import UserError
 from data.staging import Staged
-from modules.base_model import fingerprint_of_weights
+from modules.base_model import fingerprint_of_weights, tokens_of
 from modules.behaviour_tests import NO_SUITE
 from modules.encoder import vocabulary
 from modules.encoder_fit import check_fit
@@ -64,6 +64,7 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
             "task": task.spec(),
             "encoder": encoder,
             "encoder_fingerprint": encoder_fingerprint(encoder),
+            "tokens": tokens_of(tokenizer.vocabulary, lower_case=tokenizer.lower_case),
             "cls": tokenizer.cls,
             "sep": tokenizer.sep,
             "max_seq_length": tokenizer.max_seq_length,

@@ -56,6 +56,7 @@ def arguments(transformed: Any, folder: Path, task: str = "binary", holdout_frac
         train_files=transformed.files,
         transform_output=str(Path(transformed.output.transform_savedmodel_dir).parent),
         serving_model_dir=str(folder / "model"),
+        "tokens": {},
         model_run_dir=str(folder / "run"),
         custom_config=settings,
     )
