@@ -120,7 +120,7 @@ def fit(
         model.compile(optimizer, loss, metrics=head.training_metrics(model))
 
     logs = fn_args.model_run_dir if training["seeds"] == 1 else str(Path(fn_args.model_run_dir, f"seed-{seed}"))
-    callbacks, early = callbacks_of(logs, data.steps, {**training, "seed": seed}, head.watch)
+    callbacks, early = callbacks_of(logs, data.steps, {**training, "seed": seed}, head.watched(data.surveyed))
     about = {**fn_args.custom_config, "base": base, "seed": seed}
     checkpoints = Checkpoints(
         folder_for(fn_args.model_run_dir, fn_args.train_files, about),

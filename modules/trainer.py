@@ -53,7 +53,7 @@ def _train(fn_args: FnArgs, settings: Settings) -> None:
     chosen = fit_seeds(
         range(training["seed"], training["seed"] + training["seeds"]),
         lambda seed: fit(fn_args, settings, task, head, data, seed=seed, precision=precision),
-        head.watch,
+        head.watched(data.surveyed),
         data.held_out(),
         input_pipeline.batches(eval_rows, data.boundaries, 2 * data.batch_size),
     )
