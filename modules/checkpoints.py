@@ -118,7 +118,8 @@ class Checkpoints(tf_keras.callbacks.Callback):
             for name in _EARLY_STOPPING:
                 setattr(self._keeps_best, name, self._early[name])
             self._keeps_best.best_weights = self._best
-            self._best_saved = self._early["best_epoch"]
+            # Where no epoch was through yet, the first may still become the best: it has the number that is there now.
+            self._best_saved = -1 if self._best is None else self._early["best_epoch"]
 
     def maybe_load_initial_counters_from_ckpt(self, *_: Any, **__: Any) -> Place:
         """The epoch and the step that `fit` begins with; none is left of a training that was through."""
@@ -222,8 +223,9 @@ class Checkpoints(tf_keras.callbacks.Callback):
                 ValueError,
                 OSError,
                 IndexError,
-            ):  # as TensorFlow's readers raise
-                tell(f"the checkpoint {path} cannot be read: trying the one before it")
+            ) as error:  # as TensorFlow's readers raise
+                why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+                tell(f"the checkpoint {path} cannot be read ({why}): trying the one before it")
                 continue
             self.place, self.history, self.seconds = Place(*state["place"]), state["history"], state["seconds"]
             self._stopped = state["stopped"]
