@@ -44,13 +44,22 @@ def tokens_of(vocabulary: Sequence[str], *, lower_case: bool) -> dict[str, Any]:
     return {"vocabulary": digest, "vocabulary_size": len(vocabulary), "lower_case": lower_case}
 
 
+def about_model(task: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str, Any]:
+    """What two trainings must share, beside the names and shapes of weights, for one to begin with the other's.
+
+    Args:
+      task: its spec.
+      tokens: of `tokens_of`.
+    """
+    return {"task": task["task"], "labels": task["labels"], **tokens}
+
+
 def keep_weights(model: tf_keras.Model, model_folder: Path, about: Mapping[str, Any]) -> None:
     """Writes a model's weights into its artifact.
 
     Args:
       model_folder: the Model artifact's.
-      about: what another training must share with this one beside the weights' names and shapes: `task`, `labels` and
-        what `tokens_of` says.
+      about: of `about_model`.
     """
     folder = model_folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,26 +72,43 @@ def begin_with(model: tf_keras.Model, model_folder: Path, about: Mapping[str, An
 
     Args:
       model_folder: the other one's Model artifact.
-      about: as in `keep_weights`, of this training.
+      about: of this training.
 
     Raises:
       UserError: there are none, they cannot be read, or they are of another task, of other labels, another vocabulary
         or casing, or of an encoder of another size.
     """
+    file = check_about(model_folder, about)
+    try:
+        stored = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(file, error) from error
+    ours = _named(model)
+    _refuse(model_folder, _unlike(model, ours, stored))
+    model.set_weights([stored[name] for name in ours])
+
+
+def check_about(model_folder: Path, about: Mapping[str, Any]) -> Path:
+    """The weights in a Model artifact, after a look at what they were made for; raises UserError as `begin_with`."""
     file = weights_file(model_folder)
     try:
         theirs = _facts(json.loads((file.parent / ABOUT).read_bytes()))
-        stored = load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"training.base_model: {file} cannot be read ({error}): name another model") from error
-    ours = _named(model)
-    different = _differences(theirs, about) or _unlike(model, ours, stored)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(file.parent / ABOUT, error) from error
+    _refuse(model_folder, _differences(theirs, about))
+    return file
+
+
+def _refuse(model_folder: Path, different: Sequence[str]) -> None:
     if different:
         raise UserError(
             f"training.base_model: the model in {model_folder} does not fit: {'; '.join(different)}. Begin from the"
             " encoder (training.base_model: null), or name a model of the same task, labels, vocabulary and size"
         )
-    model.set_weights([stored[name] for name in ours])
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"training.base_model: {file} cannot be read ({error}): name another model")
 
 
 def weights_file(folder: Path) -> Path:

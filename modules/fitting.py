@@ -11,7 +11,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from data.errors import UserError
 from modules import devices, input_pipeline, stop
-from modules.base_model import begin_with
+from modules.base_model import about_model, begin_with
 from modules.checkpoints import Checkpoints, folder_for
 from modules.dropout import SetDropoutPosition
 from modules.encoder import load_encoder
@@ -45,7 +45,7 @@ class Settings:
     @property
     def about(self) -> dict[str, Any]:
         """What a training must share with the one whose weights it begins with."""
-        return {"task": self.task["task"], "labels": self.task["labels"], **self.tokens}
+        return about_model(self.task, self.tokens)
 
 
 class TrainingData(NamedTuple):
