@@ -139,6 +139,7 @@ def train(variant: str, work: Path, folder: Path) -> dict[str, float]:
 
     from data.encoders import resolve_encoder
     from modules import fitting, trainer
+    from modules.base_model import tokens_of
     from modules.encoder import vocabulary
     from modules.wordpiece import Tokenizer
     from pipeline.config_file import load_config
@@ -172,6 +173,7 @@ def train(variant: str, work: Path, folder: Path) -> dict[str, float]:
                 "task": config.make_task().spec(),
                 "encoder": encoder,
                 "encoder_fingerprint": "",
+                "tokens": tokens_of(tokenizer.vocabulary, lower_case=tokenizer.lower_case),
                 "cls": tokenizer.cls,
                 "sep": tokenizer.sep,
                 "max_seq_length": tokenizer.max_seq_length,

@@ -37,9 +37,8 @@ class AnswerRows:
     def columns(self) -> tuple[str, ...]:
         return self.question_column, self.context_column, self.answer_column, self.start_column
 
-    @property
-    def without_labels(self) -> str:
-        return f"column {self.answer_column!r} holds nothing"
+    def wanting(self, labels: Sequence[str]) -> str:
+        return "" if labels else f"column {self.answer_column!r} holds nothing"
 
     def with_labels(self, labels: tuple[str, ...]) -> AnswerRows:
         return replace(self, labels=labels)

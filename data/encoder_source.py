@@ -1,13 +1,16 @@
 """A folder that holds a BERT as Hugging Face or KerasHub keep it: what is in it, and whether it can be exported.
 
-Everything here reads small text files only, so that a mistake is told before Keras is imported (some ten seconds).
+Everything here reads small text files and headers only, so that a mistake is told before Keras is imported (some ten
+seconds).
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.encoder_weights import check_sizes, check_weights
 from data.errors import UserError
 
 # What KerasHub's BertBackbone fixes in code: a Hugging Face configuration that says otherwise is another network.
@@ -21,6 +24,8 @@ WEIGHTS = {
     "KerasHub": ("model.weights.h5", "model.weights.json"),
     "Hugging Face": ("model.safetensors", "model.safetensors.index.json"),
 }
+# Every text has the last two; [PAD] fills up by its id, which is 0 whatever it is called.
+SPECIAL_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
 WANTED = "Give a KerasHub preset or a Hugging Face BERT folder."
 
 
@@ -47,7 +52,8 @@ def read_source(source: str | Path, lower_case: bool | None = None) -> EncoderSo
     `lower_case`: overrides what the folder says of its casing.
 
     Raises UserError where the folder, its config.json, weights, or vocabulary is missing, where it holds another
-    architecture than BERT, where vocabulary and embedding differ in size, or where the casing cannot be known.
+    architecture than BERT, where vocabulary and embedding differ in size, where the vocabulary lacks BERT's special
+    tokens, where tensors are missing or of another size, or where the casing cannot be known.
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
@@ -65,7 +71,21 @@ def read_source(source: str | Path, lower_case: bool | None = None) -> EncoderSo
             f"encoder source {folder}: the vocabulary has {len(vocabulary)} tokens but the embedding has {rows} rows. "
             "Use the vocabulary that the encoder was trained with."
         )
-    return EncoderSource(folder, vocabulary, _casing(folder, config) if lower_case is None else lower_case)
+    missing = missing_special(vocabulary)
+    if missing:
+        raise UserError(
+            f"encoder source {folder}: the vocabulary has no {', '.join(missing)}. "
+            "Give the WordPiece vocabulary that the encoder was trained with."
+        )
+    found = EncoderSource(folder, vocabulary, _casing(folder, config) if lower_case is None else lower_case)
+    if "class_name" not in config:
+        check_weights(folder, config)
+    return found
+
+
+def missing_special(vocabulary: Sequence[str]) -> list[str]:
+    """The tokens that BERT cannot do without and a vocabulary does not have."""
+    return [token for token in SPECIAL_TOKENS if token not in vocabulary]
 
 
 def _embedding_rows(folder: Path, config: dict[str, Any]) -> int:
@@ -76,7 +96,10 @@ def _embedding_rows(folder: Path, config: dict[str, Any]) -> int:
                 f"encoder source {folder}: config.json has class_name {config['class_name']!r}, not a BERT. "
                 "Give a preset of KerasHub's BertBackbone."
             )
-        return int(config["config"]["vocabulary_size"])
+        rows = (config.get("config") or {}).get("vocabulary_size")
+        if not isinstance(rows, int):
+            raise UserError(f"encoder source {folder}: config.json has no vocabulary_size. Download it again.")
+        return rows
     if config.get("model_type") != "bert":
         raise UserError(
             f"encoder source {folder}: config.json has model_type {config.get('model_type')!r}, not 'bert'. "
@@ -88,6 +111,7 @@ def _embedding_rows(folder: Path, config: dict[str, Any]) -> int:
                 f"encoder source {folder}: config.json has {key} {config[key]!r}, but only "
                 f"{' or '.join(repr(value) for value in allowed)} can be exported. Choose another encoder."
             )
+    check_sizes(folder, config)
     return int(config["vocab_size"])
 
 

@@ -66,15 +66,28 @@ def begin(handle: str) -> PendingEncoder:
 
     Raises UserError where the handle is none of these, or where its folder cannot be exported.
     """
+    found = _found(handle)
+    if isinstance(found, str):
+        return PendingEncoder(found)
+    return _begin_export(found, name=handle if handle in BUILT_IN else found.folder.name)
+
+
+def check(handle: str) -> None:
+    """Looks at what `handle` stands for, and starts nothing. Raises as `begin` does."""
+    _found(handle)
+
+
+def _found(handle: str) -> str | EncoderSource:
+    """What hub.KerasLayer loads as it is, or what must be exported first."""
     if handle.startswith(URL_SCHEMES):
-        return PendingEncoder(handle)
+        return handle
     folder = source_folder(handle)
     if handle in BUILT_IN:
-        return _begin_export(folder, name=handle)
+        return read_source(folder)
     if _is_saved_model(folder):
-        return PendingEncoder(str(folder))
+        return str(folder)
     if (folder / "config.json").is_file():
-        return _begin_export(folder, name=folder.name)
+        return read_source(folder)
     raise UserError(
         f"encoder.handle {handle!r} is neither a built-in encoder ({', '.join(sorted(BUILT_IN))}), a SavedModel "
         "folder, a Hugging Face or KerasHub folder with a config.json, nor a URL. Correct encoder.handle in the config."
@@ -121,15 +134,14 @@ def encoder_fingerprint(handle: str) -> str:
     return digest.hexdigest()
 
 
-def _begin_export(source: Path, name: str) -> PendingEncoder:
-    checked = read_source(source)
-    target = cache_folder() / f"{name}-{_export_key(checked)}"
+def _begin_export(source: EncoderSource, name: str) -> PendingEncoder:
+    target = cache_folder() / f"{name}-{_export_key(source)}"
     if _is_saved_model(target):
         return PendingEncoder(str(target))
     # A file, not a pipe: nobody reads while the exporter runs, and a full pipe would stop it.
     log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the pending encoder
     process = subprocess.Popen(
-        child.command("data.encoder_export", str(source), str(target)),
+        child.command("data.encoder_export", str(source.folder), str(target)),
         cwd=Path(__file__).resolve().parents[1],
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -38,9 +38,11 @@ class LabelledRows:
     def _ignored(self) -> set[str]:
         return {label.strip() for label in self.ignore_labels}
 
-    @property
-    def without_labels(self) -> str:
-        return f"column {self.label_column!r} holds nothing"
+    def wanting(self, labels: Sequence[str]) -> str:
+        if not labels:
+            return f"column {self.label_column!r} holds nothing"
+        alone = f"column {self.label_column!r} holds one label alone, {labels[0]!r}: two are needed to tell them apart"
+        return alone if len(labels) == 1 else ""
 
     def with_labels(self, labels: tuple[str, ...]) -> LabelledRows:
         return replace(self, labels=labels)

@@ -39,9 +39,8 @@ class RowRules(Protocol):
     def labels_in_every_split(self) -> bool:
         """Whether each label must occur in each split; else in the first one, the training split, alone."""
 
-    @property
-    def without_labels(self) -> str:
-        """What is wrong with data in which no row holds a label."""
+    def wanting(self, labels: Sequence[str]) -> str:
+        """What is wrong with data in which rows hold these labels alone; empty where they are enough."""
 
     def with_labels(self, labels: tuple[str, ...]) -> RowRules:
         """The same rules, now that the labels are known."""

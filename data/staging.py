@@ -175,7 +175,8 @@ def _bad_rows(source: Source, tallies: Sequence[Tally]) -> str:
 
 def _check_sizes(source: Source, staged: Staged, tallies: Sequence[Tally]) -> None:
     """Raises a DataError that names every split that is too small or lacks a label, with what there was."""
-    wrong = [] if staged.labels or not sum(staged.rows.values()) else [source.rules.without_labels]
+    wanting = source.rules.wanting(staged.labels) if sum(staged.rows.values()) else ""
+    wrong = [wanting] if wanting else []
     for name, of_label in staged.label_counts.items():
         most = sorted(of_label.items(), key=lambda pair: -pair[1]) if len(of_label) > _LISTED else of_label.items()
         listed = ", ".join(f"{label!r}: {n:,}" for label, n in list(most)[:_LISTED])

@@ -37,9 +37,8 @@ class TaggedRows:
     def labels(self) -> tuple[str, ...] | None:
         return self.types
 
-    @property
-    def without_labels(self) -> str:
-        return f"column {self.tags_column!r} has no entity, all its tags are O"
+    def wanting(self, labels: Sequence[str]) -> str:
+        return "" if labels else f"column {self.tags_column!r} has no entity, all its tags are O"
 
     def with_labels(self, labels: tuple[str, ...]) -> TaggedRows:
         return replace(self, types=labels)

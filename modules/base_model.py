@@ -5,7 +5,7 @@ What is pushed is rebuilt for inference and cannot be trained on.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,28 @@ class LatestStandingModel(ResolverStrategy):
         return {**input_dict, "model": [model for model in found if (Path(model.uri) / FOLDER / WEIGHTS).is_file()]}
 
 
+def tokens_of(vocabulary: Sequence[str], *, lower_case: bool) -> dict[str, Any]:
+    """What the ids that a model reads stand for: a digest and the size of the vocabulary, and the casing."""
+    digest = hashlib.sha256("".join(f"{token}\n" for token in vocabulary).encode()).hexdigest()
+    return {"vocabulary": digest, "vocabulary_size": len(vocabulary), "lower_case": lower_case}
+
+
+def about_model(task: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str, Any]:
+    """What two trainings must share, beside the names and shapes of weights, for one to begin with the other's.
+
+    Args:
+      task: its spec.
+      tokens: of `tokens_of`.
+    """
+    return {"task": task["task"], "labels": task["labels"], **tokens}
+
+
 def keep_weights(model: tf_keras.Model, model_folder: Path, about: Mapping[str, Any]) -> None:
     """Writes a model's weights into its artifact.
 
     Args:
       model_folder: the Model artifact's.
-      about: what another training must share with this one: its task's spec, the encoder's fingerprint.
+      about: of `about_model`.
     """
     folder = model_folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,33 +72,43 @@ def begin_with(model: tf_keras.Model, model_folder: Path, about: Mapping[str, An
 
     Args:
       model_folder: the other one's Model artifact.
-      about: as in `keep_weights`, of this training.
+      about: of this training.
 
     Raises:
-      UserError: there are none, they cannot be read, or they are of another task, other labels or another encoder.
+      UserError: there are none, they cannot be read, or they are of another task, of other labels, another vocabulary
+        or casing, or of an encoder of another size.
     """
+    file = check_about(model_folder, about)
+    try:
+        stored = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(file, error) from error
+    ours = _named(model)
+    _refuse(model_folder, _unlike(model, ours, stored))
+    model.set_weights([stored[name] for name in ours])
+
+
+def check_about(model_folder: Path, about: Mapping[str, Any]) -> Path:
+    """The weights in a Model artifact, after a look at what they were made for; raises UserError as `begin_with`."""
     file = weights_file(model_folder)
     try:
-        theirs = json.loads((file.parent / ABOUT).read_bytes())
-        stored = load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"training.base_model: {file} cannot be read ({error}): name another model") from error
-    different = [name for name, value in about.items() if theirs.get(name) != value]
+        theirs = _facts(json.loads((file.parent / ABOUT).read_bytes()))
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(file.parent / ABOUT, error) from error
+    _refuse(model_folder, _differences(theirs, about))
+    return file
+
+
+def _refuse(model_folder: Path, different: Sequence[str]) -> None:
     if different:
-        told = "; ".join(f"{name} was {theirs.get(name)!r}, is {about[name]!r}" for name in different)
         raise UserError(
-            f"training.base_model: the model in {model_folder} does not fit: {told}. Begin from the encoder"
-            " (training.base_model: null), or name a model of the same task, labels and encoder"
+            f"training.base_model: the model in {model_folder} does not fit: {'; '.join(different)}. Begin from the"
+            " encoder (training.base_model: null), or name a model of the same task, labels, vocabulary and size"
         )
-    ours = _named(model)
-    unlike = [name for name in {*ours, *stored} if name not in stored or name not in ours]
-    unlike += [name for name in ours if name in stored and ours[name].shape != stored[name].shape]
-    if unlike:
-        raise UserError(
-            f"training.base_model: the weights in {file} are of another model: {sorted(unlike)[0]} and"
-            f" {len(unlike) - 1} more are missing or of another shape"
-        )
-    model.set_weights([stored[name] for name in ours])
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"training.base_model: {file} cannot be read ({error}): name another model")
 
 
 def weights_file(folder: Path) -> Path:
@@ -106,6 +132,47 @@ def fingerprint_of_weights(folder: Path) -> str:
     """The digest of the weights in a Model artifact; raises UserError as `weights_file`."""
     with open(weights_file(folder), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _facts(about: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a model; versions before kept the whole spec of its task, and nothing of its tokens."""
+    spec = about.get("task")
+    return {**about, "task": spec["task"], "labels": spec["labels"]} if isinstance(spec, dict) else about
+
+
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """What a model's weights are not made for; a model of which it was not kept is judged by its weights alone."""
+    different = {name for name, value in ours.items() if name in theirs and theirs[name] != value}
+    told = [f"its {name} was {theirs['task']}, is {ours['task']}" for name in different & {"task"}]
+    if "labels" in different and not told:
+        told.append(f"its labels were {_listed(theirs['labels'])}, are {_listed(ours['labels'])}")
+    if "vocabulary" in different:
+        sizes = f"{theirs['vocabulary_size']:,} tokens, here {ours['vocabulary_size']:,}"
+        told.append(f"its vocabulary is another one ({sizes})")
+    if "lower_case" in different:
+        casing = "was lower-cased, is not" if theirs["lower_case"] else "was not lower-cased, is"
+        told.append(f"its text {casing} (preprocessing.lower_case)")
+    return told
+
+
+def _unlike(model: tf_keras.Model, ours: Mapping[str, np.ndarray], stored: Mapping[str, np.ndarray]) -> list[str]:
+    """The first weight that is missing or of another shape, with how many are; nothing where all are alike."""
+    names = dict(zip(ours, (variable.name.removesuffix(":0") for variable in model.weights), strict=True))
+    told = [
+        f"{names.get(name, name)} was {_shape(stored.get(name))}, is {_shape(ours.get(name))}"
+        for name in sorted({*ours, *stored})
+        if _shape(stored.get(name)) != _shape(ours.get(name))
+    ]
+    more = f", and {len(told) - 1} more weights differ" if len(told) > 1 else ""
+    return [f"the weights are of another encoder or head: {told[0]}{more}"] if told else []
+
+
+def _shape(value: np.ndarray | None) -> str:
+    return "missing" if value is None else str(list(value.shape))
+
+
+def _listed(labels: Sequence[str] | None) -> str:
+    return ", ".join(map(repr, labels or ())) or "none"
 
 
 def _named(model: tf_keras.Model) -> dict[str, np.ndarray]:

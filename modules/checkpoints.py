@@ -28,7 +28,6 @@ FOLDER = ".checkpoints"
 BEST = "best.npz"
 KEPT = 2
 ABANDONED_DAYS = 7
-LOOKED_AT = 20  # steps between two looks at the loss: each waits for the device
 _EARLY_STOPPING = ("wait", "stopped_epoch", "best", "best_epoch")
 
 
@@ -119,7 +118,8 @@ class Checkpoints(tf_keras.callbacks.Callback):
             for name in _EARLY_STOPPING:
                 setattr(self._keeps_best, name, self._early[name])
             self._keeps_best.best_weights = self._best
-            self._best_saved = self._early["best_epoch"]
+            # Where no epoch was through yet, the first may still become the best: it has the number that is there now.
+            self._best_saved = -1 if self._best is None else self._early["best_epoch"]
 
     def maybe_load_initial_counters_from_ckpt(self, *_: Any, **__: Any) -> Place:
         """The epoch and the step that `fit` begins with; none is left of a training that was through."""
@@ -132,8 +132,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
         done = batch + 1
         due = self._minutes is not None and time.monotonic() - self._saved_at >= 60 * self._minutes
         asked = stop.requested()
-        if due or asked or done % LOOKED_AT == 0 or done == self._steps:
-            self._check(done, logs)
+        self._check(done, logs, weights=due or asked or done == self._steps)
         if (due or asked) and done < self._steps:  # the last step is saved with what comes after it
             self._save(Place(self._epoch, done))
             self._end_if_asked()
@@ -161,14 +160,24 @@ class Checkpoints(tf_keras.callbacks.Callback):
         if stop.requested():
             raise stop.Terminated(f"the training goes on from step {self.place.step:,} of epoch {self.place.epoch + 1}")
 
-    def _check(self, done: int, logs: Mapping[str, float] | None) -> None:
+    def _check(self, done: int, logs: Mapping[str, float] | None, *, weights: bool) -> None:
+        """Ends a training that has gone astray; what it would keep has no number that is none.
+
+        Args:
+          weights: looks at these, too: a step may spoil them whose loss was still a number.
+        """
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            kept = "the last checkpoint, from before it, is kept" if self._manager.latest_checkpoint else ""
-            raise UserError(
-                f"the training's loss became {loss} by step {done:,} of epoch {self._epoch + 1}: lower"
-                " training.learning_rate" + (f"; {kept}" if kept else "")
-            )
+            what = f"the training's loss became {loss}"
+        elif weights and not all(bool(tf.reduce_all(tf.math.is_finite(w))) for w in self.model.trainable_variables):
+            what = "the weights became infinite or NaN"
+        else:
+            return
+        kept = "; the last checkpoint, from before it, is kept" if self._manager.latest_checkpoint else ""
+        raise UserError(
+            f"{what} in step {done:,} of epoch {self._epoch + 1}: lower training.learning_rate or raise"
+            f" training.warmup_fraction{kept}"
+        )
 
     def _save(self, place: Place) -> None:
         self.place = place
@@ -214,8 +223,9 @@ class Checkpoints(tf_keras.callbacks.Callback):
                 ValueError,
                 OSError,
                 IndexError,
-            ):  # as TensorFlow's readers raise
-                tell(f"the checkpoint {path} cannot be read: trying the one before it")
+            ) as error:  # as TensorFlow's readers raise
+                why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+                tell(f"the checkpoint {path} cannot be read ({why}): trying the one before it")
                 continue
             self.place, self.history, self.seconds = Place(*state["place"]), state["history"], state["seconds"]
             self._stopped = state["stopped"]

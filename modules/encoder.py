@@ -105,7 +105,12 @@ def vocabulary(handle: str) -> tuple[list[str], bool]:
 def _facts(handle: str) -> dict[str, Any]:
     """What data.encoder_export wrote down of an encoder; nothing for any other."""
     file = Path(hub.resolve(handle), "assets.extra", "encoder.json")
-    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise UserError(
+            f"encoder.handle {handle!r}: {file} is not JSON ({error}). Export the encoder again."
+        ) from error
     return facts
 
 
@@ -121,7 +126,9 @@ def _loading(handle: str) -> Iterator[None]:
     """Turn what a download or a damaged folder raises into an error that names the handle."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+    except tf.errors.ResourceExhaustedError:  # no fault of the encoder's
+        raise
+    except (OSError, ValueError, RuntimeError, AssertionError, tf.errors.OpError) as error:
         raise UserError(
             f"encoder.handle {handle!r} cannot be loaded ({type(error).__name__}: {error}). "
             "Give a SavedModel folder or a URL of a TF Hub BERT."

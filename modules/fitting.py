@@ -1,8 +1,7 @@
 """One training of the model, from the encoder to the weights of its best epoch."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from data.errors import UserError
 from modules import devices, input_pipeline, stop
-from modules.base_model import begin_with
+from modules.base_model import about_model, begin_with
 from modules.checkpoints import Checkpoints, folder_for
 from modules.dropout import SetDropoutPosition
 from modules.encoder import load_encoder
@@ -27,13 +26,15 @@ from modules.tasks.task import Task
 class Settings:
     """The Trainer's custom_config: `training` of the configuration, and what the model needs of its other parts.
 
-    `task` is the task's spec; `cls` and `sep` are the ids of [CLS] and [SEP]. `base_model` is empty unless the training
-    begins with another one's weights: `latest` true for fn_args.base_model, else a Model's `folder`.
+    `task` is the task's spec; `tokens` says what the ids stand for (modules.base_model.tokens_of); `cls` and `sep` are
+    the ids of [CLS] and [SEP]. `base_model` is empty unless the training begins with another one's weights: `latest`
+    true for fn_args.base_model, else a Model's `folder`.
     """
 
     task: dict[str, Any]
     encoder: str
     encoder_fingerprint: str
+    tokens: dict[str, Any]
     cls: int
     sep: int
     max_seq_length: int
@@ -44,7 +45,7 @@ class Settings:
     @property
     def about(self) -> dict[str, Any]:
         """What a training must share with the one whose weights it begins with."""
-        return {"task": self.task, "encoder": self.encoder_fingerprint}
+        return about_model(self.task, self.tokens)
 
 
 class TrainingData(NamedTuple):
@@ -116,7 +117,7 @@ def fit(
         model.compile(optimizer, loss, metrics=head.training_metrics(model))
 
     logs = fn_args.model_run_dir if training["seeds"] == 1 else str(Path(fn_args.model_run_dir, f"seed-{seed}"))
-    callbacks, early = callbacks_of(logs, data.steps, {**training, "seed": seed}, head.watch)
+    callbacks, early = callbacks_of(logs, data.steps, {**training, "seed": seed}, head.watched(data.surveyed))
     about = {**fn_args.custom_config, "base": base, "seed": seed}
     checkpoints = Checkpoints(
         folder_for(fn_args.model_run_dir, fn_args.train_files, about),
@@ -134,11 +135,7 @@ def fit(
         first=checkpoints.place.epoch,
         skip=checkpoints.place.step,
     )
-    with (
-        stop.in_order(),
-        _memory_told(data.batch_size, settings.max_seq_length),
-        devices.determinism(training["deterministic"]),
-    ):
+    with stop.in_order(), devices.determinism(training["deterministic"]):
         model.fit(
             batches,
             validation_data=data.held_out(),
@@ -168,18 +165,6 @@ def _begin(model: tf_keras.Model, settings: Settings, latest: str | None) -> str
     begin_with(model, Path(folder), settings.about)
     tell(f"begins with the model in {folder}")
     return folder
-
-
-@contextmanager
-def _memory_told(batch_size: int, max_seq_length: int) -> Iterator[None]:
-    """Says which settings to lower where there is not enough memory for a step."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            f"not enough memory for a training step of {batch_size} rows with up to {max_seq_length} tokens: lower"
-            f" training.batch_size or preprocessing.max_seq_length ({str(error.message).splitlines()[0]})"
-        ) from error
 
 
 def _check_holdout(head: Head, holdout: Mapping[str, Any], training: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from data.errors import UserError
 
 LEAST_PROBABILITY = 1e-7
 BALANCED = "balanced"
+RARE = 0.5
 
 
 class Emphasis(NamedTuple):
@@ -48,6 +49,11 @@ class WeightedCrossentropy(tf_keras.losses.Loss):
         if self._emphasis.class_weights is not None:
             loss *= tf.gather(tf.constant(self._emphasis.class_weights, tf.float32), index)
         return loss
+
+
+def imbalanced(labels: np.ndarray, classes: int) -> bool:
+    """Whether a class has less than RARE of the rows that it would have were all classes alike; `labels` [rows]."""
+    return bool(np.bincount(labels, minlength=classes).min() * classes < RARE * len(labels))
 
 
 def class_weights(

@@ -1,20 +1,19 @@
 """Fine-tunes the encoder with a task's head and exports the model; TFX Trainer calls `run_fn`."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from modules import devices, input_pipeline
 from modules.base_model import keep_weights
-from modules.calibration import LEAST_ROWS
+from modules.calibration_words import calibration_in_words
 from modules.checkpoints import remove
 from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
 from modules.fitting import Settings, fit, read_data
 from modules.heads.head import inference
+from modules.memory import memory_told
 from modules.progress import tell
 from modules.seeds import fit_seeds
 from modules.tasks import task_from
@@ -31,9 +30,15 @@ def run_fn(fn_args: FnArgs) -> None:
     decision, how the exported model compares with the trained one) to fn_args.model_run_dir.
 
     Raises:
-      UserError: where the held-out part is not enough, or a setting does not fit the machine.
+      UserError: where the held-out part is not enough, the loss becomes no number, or a setting does not fit the
+        data or the machine.
     """
     settings = Settings(**fn_args.custom_config)
+    with memory_told(settings.training["batch_size"], settings.max_seq_length):
+        _train(fn_args, settings)
+
+
+def _train(fn_args: FnArgs, settings: Settings) -> None:
     training = settings.training
     precision = devices.training_precision(training["mixed_precision"])
     task = task_from(settings.task)
@@ -46,7 +51,7 @@ def run_fn(fn_args: FnArgs) -> None:
     chosen = fit_seeds(
         range(training["seed"], training["seed"] + training["seeds"]),
         lambda seed: fit(fn_args, settings, task, head, data, seed=seed, precision=precision),
-        head.watch,
+        head.watched(data.surveyed),
         data.held_out(),
         input_pipeline.batches(eval_rows, 2 * data.batch_size),
     )
@@ -54,7 +59,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model, forward = fitted.model, inference(fitted.model)
     calibration = head.calibrate(model, forward, data.held_out()) if training["calibration"] == "temperature" else None
     if calibration is not None:
-        _tell_calibration(calibration)
+        tell(calibration_in_words(calibration))
     decision = head.decide(model, forward, data.held_out())
     exported = export(
         model,
@@ -84,13 +89,3 @@ def run_fn(fn_args: FnArgs) -> None:
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     Path(fn_args.model_run_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
     remove(chosen.checkpoints)
-
-
-def _tell_calibration(found: Mapping[str, Any]) -> None:
-    if found["rows"] < LEAST_ROWS:
-        tell(f"not calibrated: {found['rows']} rows are held out, {LEAST_ROWS} are needed")
-    else:
-        tell(
-            f"calibrated with temperature {found['temperature']:.2f}: expected calibration error"
-            f" {found['ece_before']:.4f} before, {found['ece_after']:.4f} after, on {found['rows']:,} held-out rows"
-        )

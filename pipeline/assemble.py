@@ -1,6 +1,7 @@
 """From the typed configuration to the plain values that the graph is made of."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from tfx.orchestration.pipeline import Pipeline
 from data.encoders import encoder_fingerprint
 from data.errors import UserError
 from data.staging import Staged
-from modules.base_model import fingerprint_of_weights
+from modules.base_model import about_model, check_about, fingerprint_of_weights, tokens_of
 from modules.behaviour_tests import NO_SUITE
 from modules.encoder import vocabulary
+from modules.encoder_fit import check_fit
 from modules.tasks.task import Task
 from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline.behaviour import suite_of
@@ -28,6 +30,8 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
     """The configuration as the plain values that `create_pipeline` takes."""
     task = config.make_task(staged.labels)
     tokenizer = _tokenizer(config, encoder)
+    check_fit(encoder, tokenizer)
+    tokens = tokens_of(tokenizer.vocabulary, lower_case=tokenizer.lower_case)
     suite = suite_of(config, staged)
     return create_pipeline(
         name=config.name,
@@ -62,12 +66,13 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
             "task": task.spec(),
             "encoder": encoder,
             "encoder_fingerprint": encoder_fingerprint(encoder),
+            "tokens": tokens,
             "cls": tokenizer.cls,
             "sep": tokenizer.sep,
             "max_seq_length": tokenizer.max_seq_length,
             "training": config.training.model_dump(exclude={"base_model"}),
             "export": config.export.model_dump(),
-            **_base_model(config),
+            **_base_model(config, about_model(task.spec(), tokens)),
         },
         task=json.dumps(task.spec()),
         eval_config=build_eval_config(task, config.evaluation, config.slices, _least_changes(config, staged, task)),
@@ -101,13 +106,18 @@ def task_modules(task: Task) -> dict[str, list[str]]:
     }
 
 
-def _base_model(config: Config) -> dict[str, Any]:
-    """What the Trainer is told of the model to begin with; nothing where it begins with the encoder."""
+def _base_model(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Trainer is told of the model to begin with; nothing where it begins with the encoder.
+
+    Raises:
+      UserError: the model that is named does not fit; of the latest one, the Trainer says so.
+    """
     wanted = config.training.base_model
     if wanted is None:
         return {}
     if wanted == LATEST:
         return {"base_model": {"latest": "true"}}
+    check_about(Path(wanted), about)
     return {"base_model": {"folder": wanted, "sha256": fingerprint_of_weights(Path(wanted))}}
 
 

@@ -18,6 +18,7 @@ from pipeline.config import Config
 from pipeline.eval_config import BASELINE
 from pipeline.metadata_store import RunReader
 from pipeline.records import RecordKeeper, RunRecord
+from pipeline.seeds import spread_of
 
 
 def keep_warnings(keeper: RecordKeeper, config: Config) -> None:
@@ -76,7 +77,8 @@ def _keep_training(record: RunRecord, reader: RunReader) -> None:
     training = json.loads(Path(trainer.outputs["model_run"].uri, RECORD).read_bytes())
     record.fit_seconds = training["fit_seconds"] if trainer.state == "done" else 0.0
     record.threshold = training["facts"].get("threshold")
-    record.seeds, record.calibration = training["seeds"], training["calibration"] or {}
+    record.seeds, record.seeds_spread = training["seeds"], spread_of(training["seeds"])
+    record.calibration = training["calibration"] or {}
     record.export = training["export"]
     record.training_logs = trainer.outputs["model_run"].uri
 

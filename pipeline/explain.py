@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
+from modules.calibration_words import calibration_in_words
 from pipeline.explain_tables import CHANGES, Report, gates_table, margin_of, worst_slices
 from pipeline.new_spans import spans_in_words
 from pipeline.notes import notes
@@ -46,6 +47,7 @@ def explanation(
     parts += gates_table(report)
     parts += worst_slices(report)
     parts += _lines("behaviour tests", _behaviour(report))
+    parts += _lines("probabilities", filter(None, [calibration_in_words(record.calibration)]))
     parts += _lines("data", _data(report))
     parts += _lines("served by the canary", _canary(report))
     parts += _lines("since then", since)

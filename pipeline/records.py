@@ -39,6 +39,8 @@ class RunRecord:
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
     production: metrics and slices of the model to beat on the same rows.
     confusion: the most frequent mistakes, where the task has classes.
+    seeds: of each of several trainings, its metrics and whether it was kept; seeds_spread: their mean and standard
+      deviation (pipeline.seeds). calibration: of modules.calibration.calibrate.
     export: how the exported model compares with the trained one. canary: serving.canary.Findings.
     behaviour: what modules.behaviours.judge.run_suite found. blessed: by Evaluator; behaviour tests and canary can
       still refuse the model. training_logs: TensorBoard's folder. tracking: where a tracker has the run.
@@ -67,6 +69,7 @@ class RunRecord:
     confusion: list[dict[str, Any]] = field(default_factory=list)
     threshold: float | None = None
     seeds: list[dict[str, Any]] = field(default_factory=list)
+    seeds_spread: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     export: dict[str, Any] = field(default_factory=dict)
     canary: dict[str, Any] = field(default_factory=dict)

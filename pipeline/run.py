@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.encoders import begin
+from data.encoders import check as check_encoder
 from data.errors import UserError
 from data.staging import Staged
 from modules import stop
@@ -148,11 +149,12 @@ def run(
 
 
 def checked_data(config: Config, console: Console) -> Staged:
-    """The data checked and staged, and the behaviour tests checked, with what there is to say of them.
+    """The data checked and staged, and the encoder and behaviour tests checked, with what there is to say of them.
 
     Raises:
-      UserError: the data or the behaviour tests cannot be used; nothing was written.
+      UserError: the data, the encoder or the behaviour tests cannot be used; nothing was written.
     """
+    check_encoder(config.encoder.handle)
     schema = schema_in_words(config)
     suite_of(config)  # a mistake in it is told before anything is written
     staged = _stage(config, console)
@@ -168,6 +170,7 @@ def checked_new_data(config: Config, console: Console) -> tuple[Config, Staged]:
       NothingNew: there is nothing to learn yet.
       UserError: as `checked_data`; or a file has changed after it was learned, or there is no model to go on from.
     """
+    check_encoder(config.encoder.handle)
     schema = schema_in_words(config)
     suite_of(config)
     with console.status("checking the new data") as status:

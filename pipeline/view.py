@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from rich.text import Text
 from modules.tasks import task_class
 from pipeline.disk import in_words
 from pipeline.records import RunRecord
+from pipeline.seeds import spread_of
 from pipeline.tracking import TRACKERS
 from pipeline.watch import ComponentReport
 
@@ -179,9 +179,9 @@ def seeds_table(record: RunRecord) -> Table:
         table.add_row(
             f"{seed['seed']}{' (kept)' if seed['kept'] else ''}", *cells, style="bold" if seed["kept"] else None
         )
-    values = [[seed[part][name] for seed in record.seeds] for part, name in shown]
-    table.add_row("mean", *(_number(statistics.mean(column)) for column in values))
-    table.add_row("standard deviation", *(_number(statistics.stdev(column)) for column in values))
+    spread = spread_of(record.seeds)
+    for title, key in (("mean", "mean"), ("standard deviation", "std")):
+        table.add_row(title, *(_number(spread[part][name][key]) for part, name in shown))
     return table
 
 

@@ -15,7 +15,8 @@ from modules.calibration import calibrate
 from modules.classifier import PROBABILITY, build_classifier
 from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
-from modules.losses import EVEN, Emphasis, WeightedCrossentropy
+from modules.losses import EVEN, Emphasis, WeightedCrossentropy, imbalanced
+from modules.macro_pr_auc import MacroPrAuc
 from modules.serving_model import Batch, Forward, Plan, ServingModel, ServingParts, in_rows
 from modules.threshold import choose_threshold
 
@@ -29,7 +30,10 @@ class ClassifierHead(Head):
 
 
 class BinaryHead(ClassifierHead):
-    """One sigmoid unit and a threshold."""
+    """One sigmoid unit and a threshold.
+
+    Early stopping goes by the PR AUC however rare a class is: no threshold is chosen yet that an accuracy would need.
+    """
 
     features = ("input_word_ids", "num_tokens", "label")
     watch = Watch("val_pr_auc", "max")
@@ -89,7 +93,10 @@ class BinaryHead(ClassifierHead):
 
 
 class MulticlassHead(ClassifierHead):
-    """A softmax over the classes; the decision is the most probable class, or the one furthest over its threshold."""
+    """A softmax over the classes; the decision is the most probable class, or the one furthest over its threshold.
+
+    Early stopping goes by the accuracy, to which a rare class adds next to nothing: by the PR AUC where there is one.
+    """
 
     features = ("input_word_ids", "num_tokens", "label")
     watch = Watch("val_accuracy", "max")
@@ -113,7 +120,10 @@ class MulticlassHead(ClassifierHead):
         return tf_keras.losses.SparseCategoricalCrossentropy() if emphasis == EVEN else WeightedCrossentropy(emphasis)
 
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
-        return [tf_keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [tf_keras.metrics.SparseCategoricalAccuracy(name="accuracy"), MacroPrAuc(len(self._labels))]
+
+    def watched(self, surveyed: Mapping[str, np.ndarray]) -> Watch:
+        return Watch("val_macro_pr_auc", "max") if imbalanced(surveyed["label"], len(self._labels)) else self.watch
 
     def decide(self, model: tf_keras.Model, forward: Forward, holdout: tf.data.Dataset) -> dict[str, Any]:
         """Thresholds by label; 0.5 for a class of which nothing was held out. None for the most probable class."""

@@ -28,7 +28,7 @@ class Head(ABC):
       features: the transformed features that training reads; `num_tokens`, the length of a training row, among them or
         made by `rows`.
       padding: what fills up features that are not padded with 0.
-      watch: what early stopping goes by.
+      watch: what early stopping goes by, unless `watched` says otherwise.
     """
 
     features: ClassVar[tuple[str, ...]]
@@ -57,6 +57,10 @@ class Head(ABC):
     @abstractmethod
     def training_metrics(self, model: tf_keras.Model) -> list[tf_keras.metrics.Metric]:
         """What is watched while training."""
+
+    def watched(self, surveyed: Mapping[str, np.ndarray]) -> Watch:
+        """What early stopping goes by where the dense features [rows] of the training rows are these."""
+        return self.watch
 
     def check_holdout(self, holdout: Mapping[str, np.ndarray], holdout_fraction: float) -> None:  # noqa: B027
         """Looks at the dense features [rows] of the held-out rows before training begins.

@@ -18,6 +18,7 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
 
     With RUN_ID, or for the newest run, also its components and metrics.
     """
+    from modules.calibration_words import calibration_in_words
     from pipeline.behaviour import behaviour_table
     from pipeline.chosen import located
     from pipeline.deliveries import versions_of
@@ -59,6 +60,8 @@ def runs(run_id: str | None, config: str | None, as_json: bool) -> None:
         console.print(metrics_table(chosen))
         if chosen.seeds:
             console.print(seeds_table(chosen))
+        if calibrated := calibration_in_words(chosen.calibration):
+            console.print(calibrated, soft_wrap=True)
     if chosen.behaviour:
         console.print(behaviour_table(chosen.behaviour))
     if chosen.pushed_path:

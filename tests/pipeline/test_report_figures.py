@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,43 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing_behind(tmp_path: Path
     with pytest.raises(UserError, match=r"page\.html: the report cannot be written: Is a directory"):
         put(tmp_path / "page.html", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_how_sure_answers_are_is_drawn_as_trained_and_with_the_temperature_which_the_words_give() -> None:
+    made = samples.report("binary")
+    [figure] = [figure for figure in figures(made)["training"] if figure.title.startswith("Reliability")]
+    assert "as trained" in figure.svg
+    assert "temperature 1.25" in figure.svg
+    assert "as trained: confidence of the answer 0.95, share that is right 0.85" in figure.svg
+    assert "temperature 1.25: confidence of the answer 0.95, share that is right 0.95" in figure.svg
+    assert figure.caption == (
+        "Calibrated with temperature 1.25: log loss 0.4000 before, 0.3800 after, expected calibration error 0.1000"
+        " before, 0.0000 after, on 1,000 held-out rows."
+    )
+
+
+def test_a_model_that_was_left_as_trained_has_one_line_and_one_without_probabilities_no_such_chart() -> None:
+    made = samples.report("binary")
+    found = made["training"]["calibration"]
+    found |= {"temperature": 1.0, "best": 1.03, "after": found["before"]}
+    [figure] = [figure for figure in figures(made)["training"] if figure.title.startswith("Reliability")]
+    assert "temperature 1" not in figure.svg
+    assert figure.caption.startswith("Not calibrated: temperature 1.03 would suit the 1,000 held-out rows no better")
+    for calibration in ({}, {"temperature": 1.1, "rows": 1000, "ece_before": 0.1, "ece_after": 0.05}):
+        made["training"]["calibration"] = calibration
+        assert not any(figure.title.startswith("Reliability") for figure in figures(made)["training"])
+
+
+def test_of_several_seeds_all_are_on_the_page_with_mean_and_standard_deviation() -> None:
+    page = render(samples.report("binary"))
+    [table] = re.findall(r'aria-label="Every seed".*?</table>', page, re.DOTALL)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+    assert rows == [
+        ["seed", "PR AUC, held out", "PR AUC, eval"],
+        ["1", "0.8000", "0.7900"],
+        ["2", "0.8300", "0.8200"],
+        ["3 (kept)", "0.8900", "0.8800"],
+        ["mean", "0.8400", "0.8300"],
+        ["standard deviation", "0.0458", "0.0458"],
+    ]
+    assert "Every seed" not in render(samples.report("multiclass"))
