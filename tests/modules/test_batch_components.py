@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ def data(tmp_path: Path) -> Path:
     return staged(tmp_path / "data", some_rows())
 
 
+@pytest.mark.slow
 def test_examples_are_those_of_tfx(data: Path, tmp_path: Path) -> None:
     ours, theirs = generated(data, tmp_path / "ours", IN_MEMORY_BEAM), generated(data, tmp_path / "theirs", SPREAD)
     for split, rows in (("train", 32), ("eval", 8)):
@@ -94,6 +95,18 @@ def test_examples_are_those_of_tfx(data: Path, tmp_path: Path) -> None:
     assert ours.split_names == theirs.split_names
     for name in ("payload_format", "file_format"):
         assert ours.get_string_custom_property(name) == theirs.get_string_custom_property(name) != ""
+
+
+def test_columns_have_the_types_of_their_cells(tmp_path: Path) -> None:
+    rows = [["a", "1_0 or so", 0, "5", "1", ""], ["b", "", 1, "", "2.5", ""], ["c", "9", 0, str(2**63), "", ""]] * 10
+    split = generated(staged(tmp_path / "data", rows), tmp_path / "examples", IN_MEMORY_BEAM)
+    example = next(row for row in rows_of(split, "train") if row.features.feature["id"].bytes_list.value[0] == b"b")
+    feature = example.features.feature
+    assert list(feature["label"].int64_list.value) == [1]
+    assert list(feature["score"].float_list.value) == [2.5]
+    # The one is of numbers that no int64 holds, and both are empty here; the last is empty in all rows.
+    assert [feature[name].WhichOneof("kind") for name in ("text", "year", "note")] == ["bytes_list", "bytes_list", None]
+    assert not feature["text"].bytes_list.value
 
 
 def test_examples_are_shuffled_always_alike(data: Path, tmp_path: Path) -> None:
@@ -125,6 +138,7 @@ def counted(examples: Artifact, folder: Path, beam_args: Sequence[str]) -> dict[
     return found
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_tfx(data: Path, tmp_path: Path) -> None:
     """All of them, for 32 rows: their quantiles and most frequent values are exact in both."""
     examples = generated(data, tmp_path / "examples", IN_MEMORY_BEAM)
@@ -164,6 +178,7 @@ def transformed(examples: Artifact, schema: Artifact, folder: Path, vocab: Path,
     return rows
 
 
+@pytest.mark.slow
 def test_transformed_rows_are_those_of_tfx(data: Path, tmp_path: Path) -> None:
     examples = generated(data, tmp_path / "examples", IN_MEMORY_BEAM)
     schema = made(standard_artifacts.Schema, tmp_path / "schema")
@@ -176,9 +191,10 @@ def test_transformed_rows_are_those_of_tfx(data: Path, tmp_path: Path) -> None:
     )
     vocab = tmp_path / "vocab.txt"
     vocab.write_bytes("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz0123456789"]).encode())
-    run: Callable[[str, Sequence[str]], Artifact] = lambda name, beam_args: transformed(
-        examples, schema, tmp_path / name, vocab, beam_args
-    )
+
+    def run(name: str, beam_args: Sequence[str]) -> Artifact:
+        return transformed(examples, schema, tmp_path / name, vocab, beam_args)
+
     ours, theirs = run("ours", IN_MEMORY_BEAM), run("theirs", SPREAD)
     for split, rows in (("train", 32), ("eval", 8)):
         assert in_order(rows_of(ours, split)) == in_order(rows_of(theirs, split))
