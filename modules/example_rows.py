@@ -50,8 +50,9 @@ def _spec(files: list[str]) -> dict[str, tf.io.RaggedFeature]:
 
 def _in_words(values: tf.RaggedTensor) -> list[str]:
     """The first value of each row, "" where there is none."""
-    there = values.row_lengths().numpy() > 0
-    first = values.flat_values.numpy()[values.row_starts().numpy()[there]].tolist()
+    splits = values.row_splits.numpy()
+    there = splits[1:] > splits[:-1]
+    first = values.flat_values.numpy()[splits[:-1][there]].tolist()
     words = [value.decode() for value in first] if values.dtype == tf.string else list(map(str, first))
     if there.all():
         return words

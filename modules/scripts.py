@@ -14,7 +14,10 @@ def script_of(text: str) -> str:
     """The script of most of the letters, such as LATIN, CYRILLIC or CJK; "" where there are none."""
     if text.isascii():
         return "LATIN" if _ASCII_LETTER.search(text) else ""
-    scripts = Counter(_script(character) for character in text if character.isalpha())
+    scripts: Counter[str] = Counter()
+    for character, times in Counter(text).items():
+        if character.isalpha():
+            scripts[_script(character)] += times
     return scripts.most_common(1)[0][0] if scripts else ""
 
 

@@ -67,7 +67,7 @@ def write_split(files: Sequence[Path], folder: Path) -> None:
     """The rows of CSVs with one header as files of tf.Examples, shuffled."""
     types = column_types(files)
     encoder, rest = RecordBatchToExamplesEncoder(), _without_kind(types)
-    examples = []
+    examples: list[bytes] = []
     for columns in _blocks(files):
         arrays = {name: _array(types[name], cells) for name, cells in columns.items() if types[name] in _ARRAYS}
         if arrays:
