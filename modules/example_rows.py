@@ -50,8 +50,14 @@ def _spec(files: list[str]) -> dict[str, tf.io.RaggedFeature]:
 
 def _in_words(values: tf.RaggedTensor) -> list[str]:
     """The first value of each row, "" where there is none."""
-    first = iter(values[:, :1].flat_values.numpy().tolist())
-    return [_cell(next(first)) if count else "" for count in values.row_lengths().numpy().tolist()]
+    splits = values.row_splits.numpy()
+    there = splits[1:] > splits[:-1]
+    first = values.flat_values.numpy()[splits[:-1][there]].tolist()
+    words = [value.decode() for value in first] if values.dtype == tf.string else list(map(str, first))
+    if there.all():
+        return words
+    each = iter(words)
+    return [next(each) if has else "" for has in there.tolist()]
 
 
 def _cell(value: Any) -> str:

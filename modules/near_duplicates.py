@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from rensa import RMinHash
 
@@ -28,9 +30,8 @@ class Signatures:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64)
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(_mixed(ids), offsets, PERMUTATIONS, _SEED)
         # The low halves are enough to tell equal minima from others: by chance 1 of 65,536 is equal.
-        self._batches.append(
-            np.array(matrix.to_rows(), np.uint32).reshape(len(lengths), PERMUTATIONS).astype(np.uint16)
-        )
+        minima = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint32, len(lengths) * PERMUTATIONS)
+        self._batches.append(minima.reshape(len(lengths), PERMUTATIONS).astype(np.uint16))
 
     def pairs(self, rows: np.ndarray) -> np.ndarray:
         """Pairs of alike texts among `rows` <int64>[n]: <int64>[pairs, 2], the earlier row first, none twice.
@@ -42,13 +43,19 @@ class Signatures:
         found = [np.zeros((0, 2), np.int64)]
         for band in np.split(signatures, BANDS, axis=1):
             # Rows of one bucket stand next to each other, in their order.
-            order = np.lexsort(band.T)
-            equal = np.all(band[order][1:] == band[order][:-1], axis=1)
-            bucket = np.concatenate([[0], np.cumsum(~equal)]) if len(order) else np.zeros(0, np.int64)
+            bucket = _bucket(band)
+            order = np.argsort(bucket, kind="stable")
+            bucket = bucket[order]
             for lag in range(1, NEIGHBOURS + 1):
                 together = np.flatnonzero(bucket[lag:] == bucket[:-lag])
                 found.append(_alike(signatures, np.stack([order[together], order[together + lag]], axis=1)))
         return np.unique(np.sort(rows[np.concatenate(found)], axis=1), axis=0)
+
+
+def _bucket(band: np.ndarray) -> np.ndarray:
+    """A hash <uint64>[n] of the minima in a band, <uint16>[n, PERMUTATIONS / BANDS]: equal ones have the same."""
+    halves = np.ascontiguousarray(band).view(np.uint64)
+    return _mixed(_mixed(halves[:, 0]) ^ halves[:, 1])
 
 
 def _alike(signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:

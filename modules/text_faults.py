@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,18 +115,18 @@ class FaultFinder:
             self._signatures.add(pieces.ids, pieces.lengths)
         self._tokens.append(pieces.lengths)
         self._texts.append(np.array([_hash(" ".join(text.split())) for text in texts], np.uint64))
-        self._labels.append(np.array([_hash("\0".join(of_row)) for of_row in labels], np.uint64))
+        self._labels.append(np.array([_hash_of_labels(tuple(of_row)) for of_row in labels], np.uint64))
+        scripts = self._scripts[split]
         for number, (text, tokens) in enumerate(zip(texts, pieces.lengths.tolist(), strict=True), self._rows[split]):
-            at = Place(split, number)
             if tokens == 0:
-                self._note("empty_after_cleaning", at, "no token is left")
+                self._note("empty_after_cleaning", Place(split, number), "no token is left")
             elif tokens > self._very_long:
-                self._note("very_long", at, f"{tokens:,} tokens")
+                self._note("very_long", Place(split, number), f"{tokens:,} tokens")
             script = script_of(text)
             if script:
-                self._scripts[split][script] += 1
+                scripts[script] += 1
                 if len(self._of_script[script]) < SHOWN:
-                    self._of_script[script].append(Example(at, f"script {script}"))
+                    self._of_script[script].append(Example(Place(split, number), f"script {script}"))
         self._rows[split] += len(texts)
 
     def faults(self) -> list[Fault]:
@@ -221,6 +222,11 @@ def _one_a_row(pairs: np.ndarray) -> np.ndarray:
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+@lru_cache(maxsize=4096)
+def _hash_of_labels(labels: tuple[str, ...]) -> int:
+    return _hash("\0".join(labels))
 
 
 def _short(text: str) -> str:

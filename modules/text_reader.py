@@ -13,7 +13,7 @@ class TextReader:
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
-        self._measure = tf.function(self._measured, input_signature=[tf.TensorSpec([None], tf.string)])
+        self._measure = tf.function(self._measured, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def read(self, texts: Sequence[str]) -> Pieces:
         return Pieces(*(value.numpy() for value in self._measure(tf.constant([text.encode() for text in texts]))))

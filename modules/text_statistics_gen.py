@@ -4,8 +4,10 @@ StatisticsGen takes a text for one value among others; this component reads it a
 """
 
 import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -19,8 +21,11 @@ from modules.text_artifacts import ExampleTextStatistics
 from modules.text_faults import FaultFinder, Place, Told
 from modules.text_reader import TextReader
 from modules.text_records import STATISTICS, write_json
-from modules.text_statistics import TextCounter, TextStatistics
+from modules.text_statistics import Pieces, TextCounter, TextStatistics
 from modules.wordpiece import Tokenizer
+
+BATCH_ROWS = 4096
+_Batch = TypeVar("_Batch")
 
 
 @component
@@ -57,14 +62,26 @@ def TextStatisticsGen(
 
 
 def _count(split: str, folder: Path, task: Task, reader: TextReader, finder: FaultFinder) -> TextStatistics:
+    def read() -> Iterator[tuple[list[str], list[Sequence[str]], Pieces]]:
+        for rows in row_batches(folder, BATCH_ROWS):
+            texts = [task.text_of(row) for row in rows]
+            yield texts, [task.classes_of(row) for row in rows], reader.read(texts)
+
     counter = TextCounter(reader.tokenizer)
-    for rows in row_batches(folder):
-        texts = [task.text_of(row) for row in rows]
-        labels = [task.classes_of(row) for row in rows]
-        pieces = reader.read(texts)
+    for texts, labels, pieces in _ahead(read()):
         counter.add(pieces, labels)
         finder.add(split, texts, labels, pieces)
     return counter.statistics()
+
+
+def _ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same, each made by another thread while the one before is being counted: TensorFlow tokenizes without
+    Python's lock."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def _told(folders: dict[str, Path], task: Task, id_column: str, wanted: set[Place]) -> dict[Place, Told]:

@@ -8,14 +8,7 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
 
 # Not `from tfx import v1 as tfx`: that imports the whole Vertex AI client, half of a run's start-up time.
-from tfx.components import (
-    CsvExampleGen,
-    ExampleValidator,
-    SchemaGen,
-    StatisticsGen,
-    Trainer,
-    Transform,
-)
+from tfx.components import ExampleValidator, SchemaGen, Trainer
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
@@ -28,6 +21,8 @@ from tfx.types.standard_artifacts import Model, PushedModel
 
 from modules.atomic_pusher import AtomicPusher
 from modules.base_model import LatestStandingModel
+from modules.batch_statistics_gen import BatchStatisticsGen
+from modules.batch_transform import BatchTransform
 from modules.behaviour_tests import BehaviourTests
 from modules.canary import Canary
 from modules.data_gate import DataGate
@@ -35,6 +30,7 @@ from modules.eval_predictions import EvalPredictions
 from modules.last_statistics import LastPassedStatistics
 from modules.production_model import LatestPushedModel
 from modules.sliced_evaluator import SlicedEvaluator
+from modules.staged_example_gen import StagedExampleGen
 from modules.text_artifacts import ExampleTextStatistics
 from modules.text_statistics_gen import TextStatisticsGen
 from modules.text_validator import TextValidator
@@ -47,15 +43,18 @@ FINGERPRINT = "depends_on"
 
 # Component: the modules it loads beside the task's, and the packages whose versions its result depends on.
 DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "CsvExampleGen": ((), ("tfx", "tfx-bsl")),
-    "StatisticsGen": ((), ("tensorflow-data-validation",)),
+    "CsvExampleGen": (("modules.staged_example_gen",), ("tfx", "tfx-bsl")),
+    "StatisticsGen": (("modules.batch_statistics_gen",), ("tensorflow-data-validation",)),
     "SchemaGen": ((), ("tensorflow-data-validation",)),
     "ImportSchemaGen": ((), ("tfx",)),
     "ExampleValidator": ((), ("tensorflow-data-validation",)),
     "TextStatisticsGen": (("modules.text_statistics_gen",), ("tensorflow", "tensorflow-text", "rensa")),
     "TextValidator": (("modules.text_validator",), ("scipy",)),
     "DataGate": (("modules.data_gate",), ()),
-    "Transform": (("modules.preprocessing",), ("tensorflow", "tensorflow-text", "tensorflow-transform")),
+    "Transform": (
+        ("modules.preprocessing", "modules.batch_transform"),
+        ("tensorflow", "tensorflow-text", "tensorflow-transform"),
+    ),
     "Trainer": (
         ("modules.trainer",),
         ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "ai-edge-litert"),
@@ -130,10 +129,10 @@ def create_pipeline(
     )
     splits = Input(splits=[Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS])
     # Reads the checked, already split rows.
-    example_gen = CsvExampleGen(input_base=data_folder, input_config=splits)
+    example_gen = StagedExampleGen(input_base=data_folder, input_config=splits).with_id("CsvExampleGen")
     examples = example_gen.outputs["examples"]
     # Counts and distributions: what the schema, the gate and the report are made of.
-    statistics_gen = StatisticsGen(examples=examples)
+    statistics_gen = BatchStatisticsGen(examples).with_id("StatisticsGen")
     statistics = statistics_gen.outputs["statistics"]
     # The types and domains that the data have, also where others are frozen: `tfx-bert schema` compares them.
     schema_gen = SchemaGen(statistics=statistics, exclude_splits=["eval"])
@@ -183,12 +182,12 @@ def create_pipeline(
     if data_only:
         return assemble(data_part)
     # Tokenizes in a graph that training and serving share.
-    transform = Transform(
+    transform = BatchTransform(
         examples=examples,
         schema=schema,
         preprocessing_fn="modules.preprocessing.preprocessing_fn",
         custom_config=dict(preprocessing),
-    )
+    ).with_id("Transform")
     transform.add_upstream_node(gate)
     # The model to go on from, where that is asked for.
     base_model: list[BaseNode] = []
