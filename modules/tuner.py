@@ -15,7 +15,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from modules import devices
-from modules.checkpoints import Checkpoints, remove
+from modules.checkpoints import remove
 from modules.fitting import Settings, TrainingData, fit, read_data
 from modules.heads.head import Head, Watch
 from modules.progress import tell
@@ -65,7 +65,7 @@ class _Trials:
         self._precision = devices.training_precision(settings.training["mixed_precision"])
         self._task: Task = task_from(settings.task)
         self.head: Head = self._task.head(max_seq_length=settings.max_seq_length, cls=settings.cls, sep=settings.sep)
-        spec = tft.TFTransformOutput(fn_args.transform_output).transformed_feature_spec()
+        spec = tft.TFTransformOutput(fn_args.transform_graph_path).transformed_feature_spec()
         self._data: TrainingData = read_data(
             fn_args.train_files, spec, self.head, settings.training, share=tuning["train_share"]
         )
@@ -77,14 +77,12 @@ class _Trials:
     def run(self, trial_id: str, values: dict[str, Any]) -> Scored:
         """Trains with these values; goes on where an earlier process was interrupted in the same trial."""
         try:
-            checkpoints = self._fit(trial_id, values)
-        finally:  # else each trial would leave its model and its graph
+            return self._trained(trial_id, values)
+        finally:  # nothing holds the model any more, but itself and Keras
             tf_keras.backend.clear_session()
             gc.collect()
-        keeps_best = self._settings.training["early_stopping_patience"] is not None
-        return Scored(score_of(checkpoints.history, self.head.watch, keeps_best), checkpoints.seconds)
 
-    def _fit(self, trial_id: str, values: dict[str, Any]) -> Checkpoints:
+    def _trained(self, trial_id: str, values: dict[str, Any]) -> Scored:
         settings = dataclasses.replace(self._settings, training={**self._settings.training, **values})
         fn_args = attr.evolve(
             self._fn_args,
@@ -92,9 +90,12 @@ class _Trials:
             custom_config=dataclasses.asdict(settings),
         )
         data, seed = self._data.in_batches_of(values["batch_size"]), settings.training["seed"]
-        fitted = fit(fn_args, settings, self._task, self.head, data, seed=seed, precision=self._precision)
-        remove([fitted.checkpoints.folder])
-        return fitted.checkpoints
+        checkpoints = fit(
+            fn_args, settings, self._task, self.head, data, seed=seed, precision=self._precision
+        ).checkpoints
+        remove([checkpoints.folder])
+        keeps_best = settings.training["early_stopping_patience"] is not None
+        return Scored(score_of(checkpoints.history, self.head.watch, keeps_best), checkpoints.seconds)
 
 
 def score_of(history: Mapping[str, list[float]], watch: Watch, keeps_best: bool) -> float:

@@ -66,7 +66,7 @@ def write_best(config: Config, values: Mapping[str, Any], told: str) -> Path:
 
 def as_yaml(values: Mapping[str, Any]) -> str:
     """The values as lines of a configuration."""
-    return yaml.safe_dump({"training": dict(values)}, sort_keys=False)
+    return yaml.safe_dump({"training": {name: values[name] for name in TUNED if name in values}}, sort_keys=False)
 
 
 def _read(file: Path) -> dict[str, Any]:
