@@ -59,6 +59,8 @@ def show_tuning(console: Console, record: RunRecord, config: Config, source: str
     if number is None:
         return
     console.print(f"[bold green]tuned[/]: {in_words(found)}")
+    if number == 0:
+        return
     console.print("to take these values into a configuration:")
     console.print(escape(as_yaml(found["trials"][number]["values"]).rstrip()))
     console.print(f"kept in {escape(str(config.artifact_root / FOLDER / BEST))}", soft_wrap=True)

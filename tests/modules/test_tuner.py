@@ -62,6 +62,7 @@ def arguments(transformed: Any, folder: Path, encoder: Path, **tuning: Any) -> F
     )
 
 
+@pytest.mark.slow
 def test_trials_train_with_their_values_and_are_scored_as_such_a_training_is(
     transformed: Any, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -125,7 +126,7 @@ def test_another_search_has_another_folder_and_more_trials_are_the_same(transfor
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_trials(transformed: Any, tiny_encoder: Path, tmp_path: Path) -> None:
-    """By the variables that are there: megabytes of a tiny encoder would not show."""
+    """By the numbers in the variables that are there: the megabytes of a tiny encoder would not show."""
     space = SPACE | {"learning_rate": {"min": 1e-4, "max": 1e-2, "log": True}}
     tuner = tuner_fn(arguments(transformed, tmp_path, tiny_encoder, trials=5, space=space)).tuner
     after: list[int] = []
@@ -134,9 +135,10 @@ def test_memory_does_not_grow_with_the_trials(transformed: Any, tiny_encoder: Pa
     def measured(trial: Any) -> None:
         end(trial)
         gc.collect()
-        after.append(sum(isinstance(each, tf.Variable) for each in gc.get_objects()))
+        variables = [each for each in gc.get_objects() if isinstance(each, tf.Variable)]
+        after.append(sum(each.shape.num_elements() for each in variables))
 
     tuner.on_trial_end = measured
     tuner.search()
     assert len(after) == 5
-    assert np.ptp(after[1:]) == 0, after
+    assert np.ptp(after) < 100, after
