@@ -39,11 +39,13 @@ def with_tuned(config: Config, console: Console) -> Config:
     )
     console.print(f"[dim]training.tuned: {escape(told)}, from {escape(str(file))}[/]", soft_wrap=True)
     try:
-        tuned = type(training).model_validate({**training.model_dump(), **values})
+        checked = type(training).model_validate({**training.model_dump(), **values})
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
         raise UserError(f"training.tuned: {file}: training.{key}, {problem['input']!r}: {problem['msg']}") from error
+    # Not `checked` as it is: what was 5 by default would be 5.0, and the Trainer's cache would know no such training.
+    tuned = training.model_copy(update={name: getattr(checked, name) for name in values})
     return config.model_copy(update={"training": tuned})
 
 

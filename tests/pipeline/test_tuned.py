@@ -1,6 +1,7 @@
 """The best values of a search: written, taken by a run, and what is refused; the search space by default."""
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def test_a_run_takes_what_a_search_has_kept_and_says_so(tmp_path: Path) -> None:
     tuned, shown = taken(config)
     assert {name: getattr(tuned.training, name) for name in VALUES} == VALUES | {"epochs": 2}
     assert (tuned.training.seed, tuned.training.tuned) == (7, "latest")
+    by_hand = config_in(tmp_path, *(f"training.{name}={value!r}" for name, value in (VALUES | {"epochs": 2}).items()))
+    assert json.dumps(tuned.training.model_dump() | {"tuned": None}) == json.dumps(by_hand.training.model_dump())
     assert f"epochs 2 (was 4), warmup_fraction 0.0713 (was 0.1), from {file}" in shown
     assert "learning_rate 5e-05, dropout 0.2 (was 0.1)" in shown
 
