@@ -42,6 +42,8 @@ def in_words(found: Mapping[str, Any]) -> str:
     trials, goal = found["trials"], _name(found)
     done = sum(trial["state"] == "done" for trial in trials)
     best, first = trials[number]["score"], trials[0]["score"]
+    if best == 0 and found["mode"] == "max":
+        return f"{goal} was 0 in each of {done} trials, which tells nothing of them: more epochs or rows are needed"
     if number == 0:
         return f"the configuration's own values are the best of {done} trials: {goal} {best:.4f} on the held-out part"
     return (

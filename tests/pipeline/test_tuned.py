@@ -139,6 +139,11 @@ def test_of_equals_the_first_is_best_and_what_failed_is_none() -> None:
     )
 
 
+def test_where_nothing_was_right_in_any_trial_none_is_called_the_best() -> None:
+    told = in_words(found(trial(0.0), trial(None), trial(0.0)))
+    assert told == "pr_auc was 0 in each of 2 trials, which tells nothing of them: more epochs or rows are needed"
+
+
 def test_the_table_has_a_line_a_trial_with_the_best_marked_and_the_reason_of_a_failure() -> None:
     lines = shown_table(
         found(trial(0.5), trial(0.75, epochs=2, learning_rate=1.23e-5), trial(None, epochs=2))
