@@ -60,6 +60,11 @@ class TrainingData(NamedTuple):
     steps: int
     batch_size: int
 
+    def in_batches_of(self, batch_size: int) -> "TrainingData":
+        """The same rows in batches of another size."""
+        steps = input_pipeline.number_of_batches(len(self.surveyed["num_tokens"]), batch_size)
+        return self._replace(batch_size=batch_size, steps=steps)
+
     def held_out(self) -> tf.data.Dataset:
         """Batches of the held-out part."""
         return input_pipeline.batches(self.holdout, 2 * self.batch_size)
@@ -74,14 +79,19 @@ class Fitted(NamedTuple):
     checkpoints: Checkpoints
 
 
-def read_data(files: Sequence[str], spec: dict[str, Any], head: Head, training: Mapping[str, Any]) -> TrainingData:
+def read_data(
+    files: Sequence[str], spec: dict[str, Any], head: Head, training: Mapping[str, Any], *, share: float = 1
+) -> TrainingData:
     """Looks at all training rows once.
+
+    Args:
+      share: of the rows that are not held out, how many are learned.
 
     Raises:
       UserError: where the held-out part is not enough.
     """
     source = (files, spec, head, training["holdout_fraction"])
-    train, holdout = input_pipeline.training_rows(*source), input_pipeline.holdout_rows(*source)
+    train, holdout = input_pipeline.training_rows(*source, share), input_pipeline.holdout_rows(*source)
     surveyed = input_pipeline.survey(train)
     _check_holdout(head, input_pipeline.survey(holdout), training)
     steps = input_pipeline.number_of_batches(len(surveyed["num_tokens"]), training["batch_size"])

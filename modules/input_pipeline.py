@@ -32,9 +32,12 @@ class Rows(NamedTuple):
     end_bucket: int
 
 
-def training_rows(files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float) -> Rows:
-    """The part of the training split that is trained on."""
-    return Rows(files, spec, head, round(holdout_fraction * HOLDOUT_BUCKETS), HOLDOUT_BUCKETS)
+def training_rows(
+    files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float, share: float = 1
+) -> Rows:
+    """The part of the training split that is trained on, or a share of it."""
+    first = round(holdout_fraction * HOLDOUT_BUCKETS)
+    return Rows(files, spec, head, first, first + max(round(share * (HOLDOUT_BUCKETS - first)), 1))
 
 
 def holdout_rows(files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float) -> Rows:

@@ -19,20 +19,31 @@ from modules.wordpiece import Tokenizer, read_vocabulary
 from pipeline.behaviour import suite_of
 from pipeline.config import Config
 from pipeline.eval_config import build_eval_config
-from pipeline.graph import create_pipeline
+from pipeline.graph import create_pipeline, fingerprint_of
 from pipeline.new_data import least_changes
 from pipeline.prepare import keep_vocabulary
 from pipeline.schema_file import keep_schema
 from pipeline.settings.model import LATEST
+from pipeline.tuned import FOLDER
 
 
-def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = False) -> Pipeline:
-    """The configuration as the plain values that `create_pipeline` takes."""
+def assemble(
+    config: Config, staged: Staged, encoder: str, *, data_only: bool = False, tuning: bool = False
+) -> Pipeline:
+    """The configuration as the plain values that `create_pipeline` takes; with `tuning`, of a search for settings."""
     task = config.make_task(staged.labels)
     tokenizer = _tokenizer(config, encoder)
     check_fit(encoder, tokenizer)
-    tokens = tokens_of(tokenizer.vocabulary, lower_case=tokenizer.lower_case)
     suite = suite_of(config, staged)
+    preprocessing = {
+        "module": task.preprocessing,
+        "columns": task.columns,
+        "labels": list(staged.labels),
+        "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
+        "lower_case": tokenizer.lower_case,
+        "max_seq_length": tokenizer.max_seq_length,
+    }
+    trainer = _trainer(config, task, encoder, tokenizer)
     return create_pipeline(
         name=config.name,
         root=str(config.artifact_root / "artifacts"),
@@ -54,26 +65,8 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
             "id_column": config.data.columns.get("id", ""),
         },
         text_limits=_text_limits(config),
-        preprocessing={
-            "module": task.preprocessing,
-            "columns": task.columns,
-            "labels": list(staged.labels),
-            "vocab_file": str(keep_vocabulary(tokenizer.vocabulary, config.artifact_root)),
-            "lower_case": tokenizer.lower_case,
-            "max_seq_length": tokenizer.max_seq_length,
-        },
-        trainer={
-            "task": task.spec(),
-            "encoder": encoder,
-            "encoder_fingerprint": encoder_fingerprint(encoder),
-            "tokens": tokens,
-            "cls": tokenizer.cls,
-            "sep": tokenizer.sep,
-            "max_seq_length": tokenizer.max_seq_length,
-            "training": config.training.model_dump(exclude={"base_model"}),
-            "export": config.export.model_dump(),
-            **_base_model(config, about_model(task.spec(), tokens)),
-        },
+        preprocessing=preprocessing,
+        trainer=trainer,
         task=json.dumps(task.spec()),
         eval_config=build_eval_config(task, config.evaluation, config.slices, _least_changes(config, staged, task)),
         slicing=_slicing(config, task),
@@ -89,7 +82,39 @@ def assemble(config: Config, staged: Staged, encoder: str, *, data_only: bool = 
         begin_with_latest=config.training.base_model == LATEST,
         compared_later=not staged.spans,
         task_modules=task_modules(task),
+        tuner={**trainer, "tuning": _tuning(config, staged, task, preprocessing)} if tuning else None,
     )
+
+
+def _trainer(config: Config, task: Task, encoder: str, tokenizer: Tokenizer) -> dict[str, Any]:
+    tokens = tokens_of(tokenizer.vocabulary, lower_case=tokenizer.lower_case)
+    return {
+        "task": task.spec(),
+        "encoder": encoder,
+        "encoder_fingerprint": encoder_fingerprint(encoder),
+        "tokens": tokens,
+        "cls": tokenizer.cls,
+        "sep": tokenizer.sep,
+        "max_seq_length": tokenizer.max_seq_length,
+        "training": config.training.model_dump(exclude={"base_model", "tuned"}),
+        "export": config.export.model_dump(),
+        **_base_model(config, about_model(task.spec(), tokens)),
+    }
+
+
+def _tuning(config: Config, staged: Staged, task: Task, preprocessing: dict[str, Any]) -> dict[str, Any]:
+    """What the Tuner is told beside that which the Trainer is told."""
+    settings = config.tuning
+    return {
+        **settings.model_dump(include={"trials", "minutes", "train_share"}),
+        "space": settings.space(config.training),
+        "folder": str(config.artifact_root / FOLDER),
+        "about": {
+            "data": staged.folder.name,
+            "preprocessing": preprocessing,
+            "code": fingerprint_of("Tuner", task_modules(task)),
+        },
+    }
 
 
 def task_modules(task: Task) -> dict[str, list[str]]:
@@ -99,6 +124,7 @@ def task_modules(task: Task) -> dict[str, list[str]]:
         "TextStatisticsGen": [own],
         "Transform": [task.preprocessing],
         "Trainer": [own],
+        "Tuner": [own],
         "EvalPredictions": [own],
         "Evaluator": [own, *task.metric_modules],
         "BehaviourTests": [own],

@@ -31,9 +31,11 @@ from pipeline.commands.runs import runs
 from pipeline.commands.schema import schema
 from pipeline.commands.score import score
 from pipeline.commands.serve import serve
+from pipeline.commands.tune import tune
 
 COMMANDS = (
     run,
+    tune,
     eda,
     init,
     predict,

@@ -20,6 +20,7 @@ from pipeline.settings.model import EncoderConfig, ExportConfig, PreprocessingCo
 from pipeline.settings.new_data import NewDataConfig
 from pipeline.settings.scoring import ScoreConfig
 from pipeline.settings.section import Section
+from pipeline.settings.tuning import TuningConfig
 from pipeline.store_address import StoreAddress, address_from
 
 # Roles that a row of any task may have, beside the task's own.
@@ -57,6 +58,7 @@ class Config(Section):
     encoder: EncoderConfig = EncoderConfig()
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     training: TrainingConfig = TrainingConfig()
+    tuning: TuningConfig = TuningConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     new_data: NewDataConfig = NewDataConfig()
     export: ExportConfig = ExportConfig()

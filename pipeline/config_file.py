@@ -125,9 +125,10 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(behaviour, dict) and isinstance(tests, str) and tests not in built_in_suites():
         behaviour["tests"] = str(folder / Path(tests).expanduser())
     training = values.get("training")
-    base = training.get("base_model") if isinstance(training, dict) else None
-    if isinstance(training, dict) and isinstance(base, str) and base != LATEST:
-        training["base_model"] = str(folder / Path(base).expanduser())
+    for key in ("base_model", "tuned"):
+        wanted = training.get(key) if isinstance(training, dict) else None
+        if isinstance(training, dict) and isinstance(wanted, str) and wanted != LATEST:
+            training[key] = str(folder / Path(wanted).expanduser())
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and isinstance(encoder.get("handle"), str):
         candidate = folder / Path(encoder["handle"]).expanduser()

@@ -16,6 +16,7 @@ from pipeline.new_spans import folder_of
 from pipeline.quiet import console_and_log
 from pipeline.run import checked_data
 from pipeline.tracking import check_tracker
+from pipeline.tuned import with_tuned
 from pipeline.view import console as new_console
 
 FOLDER = "airflow"
@@ -44,6 +45,7 @@ def write_dag_files(
     if new_data:
         folder_of(config)
     folder = (folder or config.artifact_root / FOLDER).expanduser().absolute()
+    config = with_tuned(config, new_console())
     staged = checked_data(config, new_console())
     with console_and_log(config.artifact_root / "logs" / "compile.log", verbose) as console:
         with console.status("loading TensorFlow and TFX"):

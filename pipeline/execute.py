@@ -89,18 +89,32 @@ def look(order: Order) -> None:
     order.keeper.save()
 
 
+def tune(order: Order) -> None:
+    """Runs the pipeline up to Transform, and the search for settings after it, which goes on from what it has found.
+
+    Raises:
+      ComponentFailed: as `execute`.
+    """
+    try:
+        _run(_prepared(order, tuning=True), order, order.keeper.record.id, uncached=["Tuner"])
+    finally:
+        keep_warnings(order.keeper, order.config)
+    order.keeper.record.status = "tuned"
+    order.keeper.save()
+
+
 def abandon(config: Config, run_id: str) -> None:
     """Gives up what a run that was asked to end was at."""
     give_up(config, run_id)
 
 
-def _prepared(order: Order, *, data_only: bool = False) -> Pipeline:
+def _prepared(order: Order, **part: bool) -> Pipeline:
     grow_memory()
     order.config.metadata.prepare()
     claim(order.config)
     settle(order.config.metadata, order.config.name)
     settle_killed(order.config)
-    return assemble(order.config, order.staged, order.encoder, data_only=data_only)
+    return assemble(order.config, order.staged, order.encoder, **part)
 
 
 def _run(

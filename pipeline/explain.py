@@ -25,6 +25,7 @@ HEADLINES = {
     "partial": "a part alone, nothing was pushed",
     "running": "still running",
     "eda": "the data alone, nothing was trained",
+    "tuned": "a search for settings, no model was made",
 }
 
 

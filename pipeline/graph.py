@@ -8,7 +8,7 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
 
 # Not `from tfx import v1 as tfx`: that imports the whole Vertex AI client, half of a run's start-up time.
-from tfx.components import ExampleValidator, SchemaGen, Trainer
+from tfx.components import ExampleValidator, SchemaGen, Trainer, Tuner
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
@@ -59,6 +59,10 @@ DEPENDS_ON: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("modules.trainer",),
         ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "ai-edge-litert"),
     ),
+    "Tuner": (
+        ("modules.tuner",),
+        ("tensorflow", "tensorflow-hub", "tensorflow-text", "tf-keras", "scikit-learn", "keras-tuner"),
+    ),
     "EvalPredictions": (("modules.eval_predictions",), ("tensorflow", "tensorflow-text")),
     "Evaluator": (("modules.sliced_evaluator", "modules.slice_extractor"), ("tensorflow-model-analysis",)),
     "BehaviourTests": (("modules.behaviour_tests",), ("tensorflow", "tensorflow-text")),
@@ -95,6 +99,7 @@ def create_pipeline(
     data_only: bool = False,
     begin_with_latest: bool = False,
     compared_later: bool = True,
+    tuner: Mapping[str, Any] | None = None,
 ) -> Pipeline:
     """Builds the pipeline from plain values.
 
@@ -117,6 +122,7 @@ def create_pipeline(
       data_only: ends the graph with DataGate.
       begin_with_latest: the training begins with the weights of the model in production.
       compared_later: whether the texts of later runs are compared with these.
+      tuner: custom_config of modules.tuner.tuner_fn; where it is given, the graph ends with the search for settings.
     """
     assemble = partial(
         _pipeline,
@@ -199,15 +205,18 @@ def create_pipeline(
                 pushed_model=Channel(type=PushedModel),
             ).with_id("BaseModel")
         )
+    learned = {
+        "base_model": base_model[0].outputs["model"] if base_model else None,
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema,
+    }
+    if tuner is not None:
+        # Trains again and again with other settings, and keeps the best of them.
+        search = Tuner(tuner_fn="modules.tuner.tuner_fn", custom_config=dict(tuner), **learned)
+        return assemble([*data_part, transform, *base_model, search])
     # Fine-tunes the encoder on the training split, chooses the threshold, exports.
-    trainer_component = Trainer(
-        base_model=base_model[0].outputs["model"] if base_model else None,
-        run_fn="modules.trainer.run_fn",
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
-        custom_config=dict(trainer),
-    )
+    trainer_component = Trainer(run_fn="modules.trainer.run_fn", custom_config=dict(trainer), **learned)
     model = trainer_component.outputs["model"]
     # The model to beat; and whether this one was rolled back.
     production = Resolver(

@@ -29,6 +29,7 @@ from pipeline.records import RunRecord
 from pipeline.run import RESOLVERS, RunFailed, TrainingProgress, components_of, essence, failure_in_words, load_tfx
 from pipeline.shared_record import SharedRecord, checked_run_id, mended
 from pipeline.task_lock import task_of
+from pipeline.tuned import as_it_was_tuned
 from pipeline.view import RunView
 from pipeline.watch import ComponentFailed, ComponentReport, Watcher
 
@@ -113,6 +114,7 @@ def _check_name(node: str, run_id: str, config: Config) -> None:
 
 def _as_it_began(config: Config, record: RunRecord) -> Config:
     """The settings that the run was prepared with: a file that was edited since is for the next run."""
+    config = as_it_was_tuned(config, record.settings)
     if record.settings == config.model_dump(mode="json", exclude={"tracking"}):
         return config
     print(f"the configuration was edited since run {record.id} was prepared: it goes on with what it began with")

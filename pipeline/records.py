@@ -28,11 +28,12 @@ class RunRecord:
 
     status: running, pushed, current (all cached, the pushed model is the newest), rejected (not good enough), promoted
       (pushed by hand: `promoted` says by whom and why), failed, interrupted, terminated (by SIGTERM or SIGHUP),
-      partial (Pusher was not asked for), or eda (the data part alone).
+      partial (Pusher was not asked for), eda (the data part alone), or tuned (a search for settings came to its end).
     seconds: wall time since the process began; fit_seconds: inside model.fit, 0 when the Trainer was cached.
     began: when the process at work began, where the run was resumed. attempts: those before it, the first one first:
       status, component (in which it ended) and seconds.
     selection: of a partial run `starts`, `only` and `base`, the run that the rest is of. data_only: asked for by `eda`.
+    tuning: of a search for settings its goal, `goal` and `mode`, and `trials`, as modules.search tells them.
     task: its spec. staged: where the rows of the source went. spans: the files that came after the first ones, each a
       data.source.Span; none but in a run with new data.
     warnings: what TextValidator found that stops no run.
@@ -58,6 +59,7 @@ class RunRecord:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     selection: dict[str, Any] = field(default_factory=dict)
     data_only: bool = False
+    tuning: dict[str, Any] = field(default_factory=dict)
     status: str = "running"
     seconds: float = 0.0
     fit_seconds: float = 0.0

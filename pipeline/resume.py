@@ -15,7 +15,7 @@ from pipeline.records import RunRecord, read_records
 UNFINISHED = ("failed", "interrupted", "terminated")
 ENGINES = ("local", "beam")
 # Sections that no component's result depends on.
-_OF_NO_RESULT = ("tracking", "airflow", "score", "new_data")
+_OF_NO_RESULT = ("tracking", "airflow", "score", "new_data", "tuning")
 NEW_RUN = "to start a new one, which takes from the cache what has not changed: the same command without --resume"
 
 
@@ -26,7 +26,8 @@ def run_to_resume(config: Config) -> RunRecord:
       UserError: there is none; it came to its end, is at work, or is a scheduler's; the settings are others now.
     """
     root = config.artifact_root
-    runs = [r for r in read_records([root]) if r.config == config.name and r.status != "eda" and not r.data_only]
+    own = [r for r in read_records([root]) if r.config == config.name]
+    runs = [r for r in own if r.status != "eda" and not r.data_only and not r.tuning]
     if not runs:
         raise UserError(f"nothing to resume: no run of {config.name} in {root}; without --resume, a new one starts")
     last = runs[0]
@@ -96,6 +97,9 @@ def ended_in_words(record: RunRecord, work: str = "") -> str:
     """
     told = f"run {record.id}: {ending_in_words(record.status, ended_in(record), _spent(record))}"
     told += f"; {said}" if (said := work.partition(" [while")[0]) else ""
+    if record.tuning:
+        done = sum(trial["state"] != "begun" for trial in record.tuning["trials"])
+        return f"{told}; the same command goes on, {done} trials are done"
     if record.spans:
         return f"{told}; the same command begins anew, and takes from the cache what was done"
     return told if record.data_only else f"{told}; the same command with --resume goes on with it"

@@ -5,9 +5,10 @@ import importlib
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from pipeline.selection import Refused, Selection, recorded
 from pipeline.signals import ending_in_order
 from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
+from pipeline.tuned import with_tuned
+from pipeline.tuning import keep_trials
 from pipeline.verdict import show_answers, show_end, written_report
 from pipeline.view import RunView, logs_in_words
 from pipeline.view import console as new_console
@@ -61,7 +64,7 @@ COMPONENTS = (
 RESOLVERS = ("LastPassedStatistics", "BaseModel", "LatestPushedModel")
 COUNTED = ("ignored", "repaired", "quarantined", "not_sampled")
 RARE_ROWS, SHOWN_RARE = 2, 10
-EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0, "partial": 0}
+EXIT_CODES = {"pushed": 0, "current": 0, "rejected": 2, "running": 0, "eda": 0, "tuned": 0, "partial": 0}
 
 
 class RunFailed(Exception):
@@ -78,6 +81,7 @@ def run(
     resume: bool = False,
     selection: Selection | None = None,
     new_data: bool = False,
+    tuning: bool = False,
 ) -> RunRecord:
     """Runs a configuration and shows it; TensorFlow's and Beam's own output goes to the run's log unless `verbose`.
 
@@ -88,6 +92,7 @@ def run(
       resume: goes on with the last run of this configuration, which did not come to its end.
       selection: runs a part of the pipeline; what comes before is taken from an earlier run.
       new_data: goes on from the model in production, with the files of new_data.folder.
+      tuning: searches for settings of the training, and makes no model.
 
     Returns:
       The run's record; its status decides the exit code.
@@ -104,6 +109,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(ending_in_order())
         console = new_console(file=stack.enter_context(own_stdout()))
+        config = config if data_only else with_tuned(config, console)
         if resume:
             console.print(going_on(run_to_resume(config)))
         if new_data:
@@ -112,7 +118,7 @@ def run(
             config, staged = checked_new_data(config, console)
         else:
             staged = checked_data(config, console)
-            for line in () if data_only else forgotten(config):
+            for line in () if data_only or tuning else forgotten(config):
                 console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
         encoder = begin(config.encoder.handle)
         if not new_data:
@@ -124,6 +130,7 @@ def run(
             run_id = new_run_id(config.artifact_root, f"{config.name}." if config.metadata.shared else "")
             record = new_record(run_id, config, engine or "local", staged, started)
             record.data_only, record.selection = data_only, selection.record() if selection else {}
+            record.tuning = {"goal": "", "mode": "", "trials": []} if tuning else {}
         run_id = record.id
         holds(f"run {run_id}")
         task = config.make_task(staged.labels)
@@ -134,11 +141,11 @@ def run(
             record.log = str(log)
             stack.enter_context(noise_to(log))
         keeper = RecordKeeper(record, config.artifact_root)
-        with nullcontext(()) if data_only else tracked(config, staged, task, keeper, console) as listeners:
+        with nullcontext(()) if data_only or tuning else tracked(config, staged, task, keeper, console) as listeners:
             try:
                 _execute(config, staged, encoder, keeper, console, listeners, selection)
             finally:
-                if not stop.requested():
+                if not stop.requested() and record.status != "tuned":
                     report = written_report(record, config.artifact_root)
                     show_end(console, record, report, config.push_folder)
             if record.pushed_path:
@@ -235,10 +242,10 @@ def _execute(
         with console.status("loading TensorFlow and TFX"):
             tfx_side = load_tfx("pipeline.execute")
             handle = encoder.result()
-        shown = components_of(config)[: COMPONENTS.index("DataGate") + 1 if record.data_only else None]
-        with RunView(console, shown) as view, TrainingProgress(view):
+        kept = partial(keep_trials, keeper, config)
+        with RunView(console, _shown(config, record)) as view, TrainingProgress(view, kept):
             order = tfx_side.Order(config, staged, handle, record.engine, keeper, view, listeners, selection)
-            (tfx_side.look if record.data_only else tfx_side.execute)(order)
+            (tfx_side.look if record.data_only else tfx_side.tune if record.tuning else tfx_side.execute)(order)
     except (Terminated, KeyboardInterrupt) as ended:
         signals.seen_to()
         leave(record, signals.status())
@@ -274,6 +281,14 @@ def components_of(config: Config) -> list[str]:
     return [name for name in COMPONENTS if name != "ImportSchemaGen" or config.data.schema_file]
 
 
+def _shown(config: Config, record: RunRecord) -> list[str]:
+    """Those that a run has, and the search for settings where it is one."""
+    components = components_of(config)
+    if record.tuning:
+        return [*components[: components.index("Transform") + 1], "Tuner"]
+    return components[: components.index("DataGate") + 1 if record.data_only else None]
+
+
 def load_tfx(module: str) -> Any:
     """Imports a module of ours, and TFX with it, 8,500 modules: with the garbage collector off, which finds nothing."""
     gc.disable()
@@ -284,17 +299,20 @@ def load_tfx(module: str) -> Any:
 
 
 class TrainingProgress(logging.Handler):
-    """Hands what the Trainer logs of its progress to the view."""
+    """Hands what the Trainer logs of its progress to the view, and what the Tuner logs of its trials to be kept."""
 
-    def __init__(self, view: RunView):
+    def __init__(self, view: RunView, keep: Callable[[Mapping[str, Any]], None] | None = None):
         super().__init__()
-        self._view = view
+        self._view, self._keep = view, keep
         self._logger = logging.getLogger("tfx_bert.progress")
 
     def emit(self, record: logging.LogRecord) -> None:
         progress = record.__dict__["progress"]
         if "note" in progress:
             self._view.note(f"  {progress['note']}")
+        elif "trials" in progress and self._keep is not None:
+            self._view.new_training()
+            self._keep(progress)
         else:
             self._view.training(progress)
 

@@ -23,6 +23,7 @@ from pipeline.shared_record import SharedRecord, mended, reported
 from pipeline.task_lock import task_of
 from pipeline.tracking import check_tracker
 from pipeline.tracking.tracked import tracked
+from pipeline.tuned import with_tuned
 from pipeline.verdict import show_answers, show_end, written_report
 from pipeline.view import logs_in_words
 from pipeline.whole_file import put_file
@@ -66,6 +67,7 @@ def prepare(config: Config, run_id: str, *, verbose: bool = False, new_data: boo
             if shared.exists() and shared.read().components:
                 console.print(f"run {run_id} was prepared before: it goes on with what it began with")
                 return 0
+            config = with_tuned(config, console)
             if new_data:
                 config, staged = checked_new_data(config, console)
             else:

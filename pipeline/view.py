@@ -31,6 +31,8 @@ STYLES = {
     "interrupted": "yellow",
 }
 PLAIN_PROGRESS_SECONDS = 15.0
+# The components that train.
+TRAINING = ("Trainer", "Tuner")
 COUNT, GOLD = "example_count", "gold"
 SHOWN_SLICES = 30
 SHOWN_MISTAKES = 10
@@ -78,6 +80,10 @@ class RunView:
         """Tells the user something that no state tells."""
         self._console.print(text)
 
+    def new_training(self) -> None:
+        """The epochs of the one before are no longer shown."""
+        self._training, self._epochs = None, []
+
     def training(self, progress: dict[str, Any]) -> None:
         """Takes what modules.progress logs."""
         self._training = progress
@@ -96,8 +102,10 @@ class RunView:
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = [self._table()]
         parts += [Text("  " + line, style="dim") for line in self._epochs]
-        trainer = self._reports.get("Trainer")
-        if self._training and trainer and trainer.state == "running":
+        training = self._training and any(
+            name in self._reports and self._reports[name].state == "running" for name in TRAINING
+        )
+        if self._training and training:
             parts.append(self._bar(self._training))
         return Group(*parts)
 

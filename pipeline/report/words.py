@@ -159,6 +159,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
         "partial": ("calm", "A part alone", f"Nothing was pushed. {stays}", reasons),
         "running": ("calm", "Running", "What is known so far.", []),
         "eda": ("calm", "Data only", "Nothing was trained.", []),
+        "tuned": ("calm", "Settings tuned", "Trials alone: no model was made.", []),
     }
     status = str(run.get("status") or "")
     return Verdict(*told.get(status, ("calm", status or "A run", "", error + reasons)))

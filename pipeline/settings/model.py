@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from pipeline.settings.section import Fraction, Section, Share
 
-# `training.base_model`: the model in production.
+# `training.base_model`: the model in production; `training.tuned`: the best values of the last search.
 LATEST = "latest"
 
 
@@ -62,6 +62,9 @@ class TrainingConfig(Section):
     )
     base_model: str | None = Field(
         None, description="whose weights to begin with: latest (the model in production), or a Model artifact's folder"
+    )
+    tuned: str | None = Field(
+        None, description="whose values to train with: latest (what `tfx-bert tune` found last), or such a file"
     )
     deterministic: bool = Field(False, description="one seed, one result, weight by weight, on one machine; slower")
     checkpoint_minutes: float | None = Field(

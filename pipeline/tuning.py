@@ -1,0 +1,101 @@
+"""What is kept and shown of a search for settings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.config import Config
+from pipeline.records import RecordKeeper, RunRecord
+from pipeline.settings.tuning import TUNED
+from pipeline.tuned import BEST, FOLDER, as_yaml, write_best
+
+
+def keep_trials(keeper: RecordKeeper, config: Config, found: Mapping[str, Any]) -> None:
+    """Takes what modules.search tells of all trials: into the run's record, and the best one's values into their file.
+
+    That is at each trial's end, so that a search that is killed has left the best that it had.
+    """
+    before = keeper.record.tuning["trials"]
+    keeper.record.tuning = dict(found)
+    keeper.save()
+    number = best_of(found)
+    if number is not None and found["trials"] != before:
+        write_best(config, found["trials"][number]["values"], in_words(found))
+
+
+def best_of(found: Mapping[str, Any]) -> int | None:
+    """The place of the best trial; of equals the first, so that what is configured stays where nothing beats it."""
+    done = {place: trial["score"] for place, trial in enumerate(found["trials"]) if trial["state"] == "done"}
+    if not done:
+        return None
+    sign = 1 if found["mode"] == "max" else -1
+    return max(done, key=lambda place: (sign * done[place], -place))
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """How good the best trial is, and how much better than the first."""
+    number = best_of(found)
+    assert number is not None
+    trials, goal = found["trials"], _name(found)
+    done = sum(trial["state"] == "done" for trial in trials)
+    best, first = trials[number]["score"], trials[0]["score"]
+    if best == 0 and found["mode"] == "max":
+        return f"{goal} was 0 in each of {done} trials, which tells nothing of them: more epochs or rows are needed"
+    if number == 0:
+        return f"the configuration's own values are the best of {done} trials: {goal} {best:.4f} on the held-out part"
+    return (
+        f"trial {number + 1} is the best of {done}: {goal} {best:.4f} on the held-out part,"
+        f" {best - first:+.4f} against the configuration's own values"
+    )
+
+
+def show_tuning(console: Console, record: RunRecord, config: Config, source: str) -> None:
+    """All trials, and how the best one's values are used."""
+    found = record.tuning
+    number = best_of(found)
+    console.print()
+    console.print(trials_table(found))
+    if number is None:
+        return
+    console.print(f"[bold green]tuned[/]: {in_words(found)}")
+    if number == 0:
+        return
+    console.print("to take these values into a configuration:")
+    console.print(escape(as_yaml(found["trials"][number]["values"]).rstrip()))
+    console.print(f"kept in {escape(str(config.artifact_root / FOLDER / BEST))}", soft_wrap=True)
+    console.print(f"a run takes them from there: tfx-bert run {escape(source)} --set training.tuned=latest")
+
+
+def trials_table(found: Mapping[str, Any]) -> Table:
+    """A line a trial."""
+    table = Table(box=None, pad_edge=False)
+    shown = [name for name in TUNED if _differs(found["trials"], name)]
+    for heading in ("trial", *shown, _name(found), "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    best = best_of(found)
+    for place, trial in enumerate(found["trials"]):
+        done = trial["state"] == "done"
+        told = ["as configured"] if place == 0 else []
+        told += ["best"] if place == best else []
+        told += [] if done else [f"{trial['state']}: {trial['fault']}" if trial["fault"] else trial["state"]]
+        table.add_row(
+            str(place + 1),
+            *(f"{trial['values'][name]:g}" for name in shown),
+            f"{trial['score']:.4f}" if done else "",
+            f"{trial['seconds']:.0f}" if done else "",
+            escape(", ".join(told)),
+            style="bold" if place == best else None,
+        )
+    return table
+
+
+def _differs(trials: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return len({trial["values"][name] for trial in trials}) > 1 or len(trials) == 1
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    return str(found["goal"]).removeprefix("val_")
