@@ -43,7 +43,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     training = settings.training
     trials = _Trials(fn_args, settings, tuning)
     oracle = SearchOracle(
-        trials.head.watch,
+        trials.watch,
         space_of(tuning["space"], training),
         Budget(tuning["trials"], tuning["minutes"]),
         training["seed"],
@@ -69,6 +69,7 @@ class _Trials:
         self._data: TrainingData = read_data(
             fn_args.train_files, spec, self.head, settings.training, share=tuning["train_share"]
         )
+        self.watch: Watch = self.head.watched(self._data.surveyed)
         root = Path(tuning["folder"])
         self.folder = root / _fingerprint(fn_args, settings, tuning)
         self._logs = root / LOGS
@@ -95,7 +96,7 @@ class _Trials:
         ).checkpoints
         remove([checkpoints.folder])
         keeps_best = settings.training["early_stopping_patience"] is not None
-        return Scored(score_of(checkpoints.history, self.head.watch, keeps_best), checkpoints.seconds)
+        return Scored(score_of(checkpoints.history, self.watch, keeps_best), checkpoints.seconds)
 
 
 def score_of(history: Mapping[str, list[float]], watch: Watch, keeps_best: bool) -> float:
@@ -111,6 +112,7 @@ def _fingerprint(fn_args: FnArgs, settings: Settings, tuning: Mapping[str, Any])
     training = {name: value for name, value in settings.training.items() if name not in OF_NO_SCORE}
     about = [
         settings.about,
+        settings.encoder_fingerprint,
         settings.max_seq_length,
         training,
         {name: tuning[name] for name in ("train_share", "space", "about")},
