@@ -111,7 +111,8 @@ def _fingerprint(fn_args: FnArgs, settings: Settings, tuning: Mapping[str, Any])
     """Of all that a trial's score depends on beside its values; not of how many trials there are."""
     training = {name: value for name, value in settings.training.items() if name not in OF_NO_SCORE}
     about = [
-        settings.about,
+        settings.task,
+        settings.tokens,
         settings.encoder_fingerprint,
         settings.max_seq_length,
         training,
