@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import random
 import re
 import string
 import sys
@@ -26,7 +27,14 @@ import torch
 from seqeval.metrics import f1_score as entity_f1
 from seqeval.metrics import precision_score as entity_precision
 from seqeval.metrics import recall_score as entity_recall
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    precision_recall_curve,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 from transformers import (
     AutoTokenizer,
     BertForQuestionAnswering,
@@ -71,6 +79,36 @@ def multiclass(args: argparse.Namespace, tok: PreTrainedTokenizerBase, train: li
 
     model = BertForSequenceClassification.from_pretrained(args.encoder, num_labels=len(labels))
     return Task(model, [feature(row) for row in train], evaluate)
+
+
+def binary(args: argparse.Namespace, tok: PreTrainedTokenizerBase, train: list[Row], held: list[Row]) -> Task:
+    """A tenth of the training rows is not learned: there, the threshold with the best F1 is looked for."""
+
+    def feature(row: Row) -> Feature:
+        ids = tok(row["text"], truncation=True, max_length=args.max_len)["input_ids"]
+        return {"input_ids": ids, "labels": int(row["label"] == args.positive)}
+
+    rows = random.Random(args.seed).sample(train, len(train))
+    kept, learned = rows[: len(rows) // 10], rows[len(rows) // 10 :]
+
+    def evaluate(predict: Predict) -> dict[str, float]:
+        def scored(of: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+            scores = np.array([logits for (logits,) in predict([feature(row) for row in of])])
+            return np.array([row["label"] == args.positive for row in of]), scores[:, 1] - scores[:, 0]
+
+        precision, recall, thresholds = precision_recall_curve(*scored(kept))
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        gold, scores = scored(held)
+        predicted = scores >= thresholds[int(np.argmax(f1[:-1]))]
+        return {
+            "f1": f1_score(gold, predicted),
+            "precision": precision_score(gold, predicted),
+            "recall": recall_score(gold, predicted),
+            "roc_auc": roc_auc_score(gold, scores),
+        }
+
+    model = BertForSequenceClassification.from_pretrained(args.encoder, num_labels=2)
+    return Task(model, [feature(row) for row in learned], evaluate)
 
 
 def token_classification(
@@ -277,10 +315,13 @@ def read_rows(path: Path) -> list[Row]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", required=True, choices=["multiclass", "token_classification", "question_answering"])
+    parser.add_argument(
+        "--task", required=True, choices=["binary", "multiclass", "token_classification", "question_answering"]
+    )
     parser.add_argument("--train", required=True, type=Path)
     parser.add_argument("--eval", required=True, type=Path)
     parser.add_argument("--encoder", required=True, type=Path, help="config.json, vocab.txt, model.safetensors")
+    parser.add_argument("--positive", help="binary: the label that is looked for")
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=5e-5)
@@ -299,7 +340,7 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
     set_seed(args.seed)
-    prepare = {f.__name__: f for f in (multiclass, token_classification, question_answering)}[args.task]
+    prepare = {f.__name__: f for f in (binary, multiclass, token_classification, question_answering)}[args.task]
     train = read_rows(args.train)
     task = prepare(args, AutoTokenizer.from_pretrained(args.encoder), train, read_rows(args.eval))
     seconds = fit(task, args)

@@ -178,7 +178,7 @@ def train(variant: str, work: Path, folder: Path) -> dict[str, float]:
                 "sep": tokenizer.sep,
                 "max_seq_length": tokenizer.max_seq_length,
                 "training": {
-                    **config.training.model_dump(exclude={"base_model"}),
+                    **config.training.model_dump(exclude={"base_model", "tuned"}),
                     "mixed_precision": OURS[variant],
                 },
                 "export": config.export.model_dump(),
