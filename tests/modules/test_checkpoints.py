@@ -178,8 +178,10 @@ def test_weights_that_a_step_has_spoilt_while_its_loss_was_a_number_are_not_save
         UserError, match=rf"^the weights became infinite or NaN in step {last + 1} of epoch 1: {LOWER}; the last ch"
     ):
         train(tmp_path, callbacks=[Spoil("on_train_batch_end", last)])
-    weights, _ = train(tmp_path)
-    assert equal(weights, whole[0])
+    kept = tf.train.load_checkpoint(str(tmp_path / "checkpoints"))
+    tables = [name for name, kind in kept.get_variable_to_dtype_map().items() if kind == tf.float32]
+    assert len(tables) > 3
+    assert all(np.isfinite(kept.get_tensor(name)).all() for name in tables)
 
 
 class Spoil(tf_keras.callbacks.Callback):

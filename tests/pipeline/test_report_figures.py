@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data.errors import UserError
 from pipeline.report import charts, tables, words
-from pipeline.report.figures import distinct, figures
+from pipeline.report.figures import Figure, distinct, figures
 from pipeline.report.page import render
 from pipeline.report.spans import pieces, stretches
 from pipeline.report.svg import draw
@@ -220,9 +220,13 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing_behind(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
+def reliability(calibration: dict[str, Any]) -> list[Figure]:
+    drawn = figures({"training": {"calibration": calibration}})["training"]
+    return [figure for figure in drawn if figure.title == "Reliability, on the held-out part"]
+
+
 def test_how_sure_answers_are_is_drawn_as_trained_and_with_the_temperature_which_the_words_give() -> None:
-    made = samples.report("binary")
-    [figure] = [figure for figure in figures(made)["training"] if figure.title.startswith("Reliability")]
+    [figure] = reliability(samples.report("binary")["training"]["calibration"])
     assert "as trained" in figure.svg
     assert "temperature 1.25" in figure.svg
     assert "as trained: confidence of the answer 0.95, share that is right 0.85" in figure.svg
@@ -234,19 +238,16 @@ def test_how_sure_answers_are_is_drawn_as_trained_and_with_the_temperature_which
 
 
 def test_a_model_that_was_left_as_trained_has_one_line_and_one_without_probabilities_no_such_chart() -> None:
-    made = samples.report("binary")
-    found = made["training"]["calibration"]
-    found |= {"temperature": 1.0, "best": 1.03, "after": found["before"]}
-    [figure] = [figure for figure in figures(made)["training"] if figure.title.startswith("Reliability")]
+    found = samples.report("binary")["training"]["calibration"]
+    [figure] = reliability(found | {"temperature": 1.0, "best": 1.03, "after": found["before"]})
     assert "temperature 1" not in figure.svg
     assert figure.caption.startswith("Not calibrated: temperature 1.03 would suit the 1,000 held-out rows no better")
-    for calibration in ({}, {"temperature": 1.1, "rows": 1000, "ece_before": 0.1, "ece_after": 0.05}):
-        made["training"]["calibration"] = calibration
-        assert not any(figure.title.startswith("Reliability") for figure in figures(made)["training"])
+    assert reliability({}) == []
+    assert reliability({"temperature": 1.1, "rows": 1000, "ece_before": 0.1, "ece_after": 0.05}) == []
 
 
 def test_of_several_seeds_all_are_on_the_page_with_mean_and_standard_deviation() -> None:
-    page = render(samples.report("binary"))
+    page = render({"training": samples.report("binary")["training"]})
     [table] = re.findall(r'aria-label="Every seed".*?</table>', page, re.DOTALL)
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
     assert rows == [
@@ -257,4 +258,6 @@ def test_of_several_seeds_all_are_on_the_page_with_mean_and_standard_deviation()
         ["mean", "0.8400", "0.8300"],
         ["standard deviation", "0.0458", "0.0458"],
     ]
-    assert "Every seed" not in render(samples.report("multiclass"))
+    single = samples.report("binary")
+    single["training"] |= {"seeds": [], "seeds_spread": {}}
+    assert "Every seed" not in render({"training": single["training"]})
