@@ -112,8 +112,8 @@ SCALE ?= output/benchmarks/scale
 bench-scale: setup
 	$(BIN)/python benchmarks/scale.py --work $(SCALE)
 
-# CONFIG: one with a pushed model; a tiny encoder answers a million rows in minutes
-bench-memory: bench-scale
+# After bench-scale. CONFIG: one with a pushed model; a tiny encoder answers a million rows in minutes
+bench-memory: setup
 	$(BIN)/python benchmarks/memory.py training predict drift --work $(SCALE) --config $(CONFIG)
 
 fuzz-serve: setup
