@@ -3,7 +3,7 @@ PYTHON ?=
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-train bench-tasks bench-serve endure-serve bench-score fuzz-serve
+.PHONY: help setup demo serve airflow airflow-demo airflow-lock test test-slow test-airflow lint clean bench-drift bench-report bench-nodes bench-train bench-tasks bench-serve endure-serve bench-score bench-scale bench-memory fuzz-serve
 
 help:
 	@echo "make demo    set up, train on the movie reviews, push the model, see it answer;"
@@ -23,6 +23,8 @@ help:
 	@echo "make bench-serve [PEER=...]   latency and throughput of the server, and a peer's: benchmarks/README.md"
 	@echo "make endure-serve   version switches under load, memory over 100,000 requests, restart after kill -9"
 	@echo "make bench-score CONFIG=... SOURCE=... [ROWS=1000000]   rows/s and memory of a scoring: benchmarks/README.md"
+	@echo "make bench-scale   check, split, data components and Transform on 1,306,122 rows, beside TFX's own: 20 minutes"
+	@echo "make bench-memory CONFIG=...   memory of training, predict and drift at 130,612 and 1,306,122 rows"
 	@echo "make fuzz-serve     10,000 malformed requests and more"
 	@echo "make setup   the set-up alone: .venv with the locked packages"
 	@echo "make clean   remove .venv and .bootstrap; output/ stays"
@@ -104,6 +106,15 @@ endure-serve: setup
 ROWS ?= 1000000
 bench-score: setup
 	$(BIN)/python benchmarks/score.py $(CONFIG) --source $(SOURCE) --rows $(ROWS)
+
+# SCALE: where the rows and what is made of them stay, for bench-memory
+SCALE ?= output/benchmarks/scale
+bench-scale: setup
+	$(BIN)/python benchmarks/scale.py --work $(SCALE)
+
+# After bench-scale. CONFIG: one with a pushed model; a tiny encoder answers a million rows in minutes
+bench-memory: setup
+	$(BIN)/python benchmarks/memory.py training predict drift --work $(SCALE) --config $(CONFIG)
 
 fuzz-serve: setup
 	$(BIN)/python -m pytest tests/fuzz -m fuzz
