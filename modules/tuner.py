@@ -16,6 +16,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from modules import devices
 from modules.checkpoints import remove
+from modules.custom_gradients import forgotten_afterwards
 from modules.fitting import Settings, TrainingData, fit, read_data
 from modules.heads.head import Head, Watch
 from modules.progress import tell
@@ -78,7 +79,8 @@ class _Trials:
     def run(self, trial_id: str, values: dict[str, Any]) -> Scored:
         """Trains with these values; goes on where an earlier process was interrupted in the same trial."""
         try:
-            return self._trained(trial_id, values)
+            with forgotten_afterwards():
+                return self._trained(trial_id, values)
         finally:  # nothing holds the model any more, but itself and Keras
             tf_keras.backend.clear_session()
             gc.collect()

@@ -11,6 +11,7 @@ from pipeline.config import Config
 from pipeline.records import RecordKeeper, RunRecord
 from pipeline.settings.tuning import TUNED
 from pipeline.tuned import BEST, FOLDER, as_yaml, write_best
+from pipeline.watch import give_back_memory
 
 
 def keep_trials(keeper: RecordKeeper, config: Config, found: Mapping[str, Any]) -> None:
@@ -18,6 +19,7 @@ def keep_trials(keeper: RecordKeeper, config: Config, found: Mapping[str, Any]) 
 
     That is at each trial's end, so that a search that is killed has left the best that it had.
     """
+    give_back_memory()
     before = keeper.record.tuning["trials"]
     keeper.record.tuning = dict(found)
     keeper.save()
