@@ -40,7 +40,8 @@ class Signatures:
         99 in 100 are found, of those at the limit 6 in 10.
         """
         signatures = np.concatenate([np.zeros((0, PERMUTATIONS), np.uint16), *self._batches])[rows]
-        found = [np.zeros((0, 2), np.int64)]
+        size = int(rows.max(initial=0)) + 1
+        found = np.zeros(0, np.int64)  # earlier row * size + later row; the bands find most pairs more than once
         for band in np.split(signatures, BANDS, axis=1):
             # Rows of one bucket stand next to each other, in their order.
             bucket = _bucket(band)
@@ -48,8 +49,10 @@ class Signatures:
             bucket = bucket[order]
             for lag in range(1, NEIGHBOURS + 1):
                 together = np.flatnonzero(bucket[lag:] == bucket[:-lag])
-                found.append(_alike(signatures, np.stack([order[together], order[together + lag]], axis=1)))
-        return np.unique(np.sort(rows[np.concatenate(found)], axis=1), axis=0)
+                alike = _alike(signatures, np.stack([order[together], order[together + lag]], axis=1))
+                earlier, later = np.sort(rows[alike], axis=1).T
+                found = np.union1d(found, earlier * size + later)
+        return np.stack(np.divmod(found, size), axis=1)
 
 
 def _bucket(band: np.ndarray) -> np.ndarray:
