@@ -77,7 +77,7 @@ def stand_in(work: Path, rows: int) -> Path:
     """A CSV with the columns of Quora's train.csv in a folder of its own; what is there is left as it is.
 
     A row is the first half of the words of one review and the second half of another's, both drawn at random: distinct
-    rows that are no near duplicates of each other, with the lengths of the reviews.
+    rows, few of them near duplicates, with the lengths of the reviews.
     """
     file = work / f"quora-{rows}" / "train.csv"
     if file.exists():

@@ -40,7 +40,8 @@ class Signatures:
         99 in 100 are found, of those at the limit 6 in 10.
         """
         signatures = np.concatenate([np.zeros((0, PERMUTATIONS), np.uint16), *self._batches])[rows]
-        found = [np.zeros((0, 2), np.int64)]
+        size = int(rows.max(initial=0)) + 1
+        found = np.zeros(0, np.int64)  # earlier row * size + later row, sorted: most pairs are met in several bands
         for band in np.split(signatures, BANDS, axis=1):
             # Rows of one bucket stand next to each other, in their order.
             bucket = _bucket(band)
@@ -48,8 +49,12 @@ class Signatures:
             bucket = bucket[order]
             for lag in range(1, NEIGHBOURS + 1):
                 together = np.flatnonzero(bucket[lag:] == bucket[:-lag])
-                found.append(_alike(signatures, np.stack([order[together], order[together + lag]], axis=1)))
-        return np.unique(np.sort(rows[np.concatenate(found)], axis=1), axis=0)
+                pairs = np.stack([order[together], order[together + lag]], axis=1)
+                earlier, later = np.sort(rows[pairs], axis=1).T
+                keys = earlier * size + later
+                new = np.flatnonzero(~_are_in(found, keys))
+                found = np.union1d(found, keys[new][_are_alike(signatures, pairs[new])])
+        return np.stack(np.divmod(found, size), axis=1)
 
 
 def _bucket(band: np.ndarray) -> np.ndarray:
@@ -58,13 +63,18 @@ def _bucket(band: np.ndarray) -> np.ndarray:
     return _mixed(_mixed(halves[:, 0]) ^ halves[:, 1])
 
 
-def _alike(signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    kept = [np.zeros((0, 2), np.int64)]
+def _are_in(found: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Which of the keys are among those found, which are sorted."""
+    at = np.searchsorted(found, keys)
+    return np.append(found, -1)[at] == keys
+
+
+def _are_alike(signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    alike = [np.zeros(0, bool)]
     for at in range(0, len(pairs), _COMPARED_AT_ONCE):
         some = pairs[at : at + _COMPARED_AT_ONCE]
-        similarity = np.mean(signatures[some[:, 0]] == signatures[some[:, 1]], axis=1)
-        kept.append(some[similarity >= SIMILARITY])
-    return np.concatenate(kept)
+        alike.append(np.mean(signatures[some[:, 0]] == signatures[some[:, 1]], axis=1) >= SIMILARITY)
+    return np.concatenate(alike)
 
 
 def _mixed(ids: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from tfx.utils import json_utils
 from modules import batch_statistics_gen, batch_transform, example_files, staged_example_gen
 from modules.example_files import files_of, read_batches
 from modules.tasks.binary import Binary
+from pipeline.package_args import package_args
 from pipeline.settings.delivery import IN_MEMORY_BEAM
 from tests.transform_graph import SCHEMA_LINE
 
@@ -55,7 +56,9 @@ def made(kind: type[Artifact], folder: Path) -> Artifact:
 
 def executor(component: type, beam_args: Sequence[str], folder: Path) -> Any:
     kind = component.EXECUTOR_SPEC.executor_class  # type: ignore[attr-defined]
-    return kind(kind.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(folder / "tmp"), unique_id="1"))
+    return kind(
+        kind.Context(beam_pipeline_args=[*beam_args, *package_args()], tmp_dir=str(folder / "tmp"), unique_id="1")
+    )
 
 
 def generated(data: Path, folder: Path, beam_args: Sequence[str]) -> Artifact:
