@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from modules.custom_gradients import forgotten_afterwards
 from modules.fitting import Fitted
 from modules.heads.head import Watch
 from modules.progress import tell
@@ -50,12 +51,13 @@ def fit_seeds(
     name, sign = watch.log.removeprefix("val_"), 1 if watch.mode == "max" else -1
     for number, seed in enumerate(seeds, 1):
         tell(f"seed {seed}, {number} of {len(seeds)}")
-        fitted = fit(seed)
+        with forgotten_afterwards():
+            fitted = fit(seed)
+            of_held_out = fitted.model.evaluate(held_out, verbose=0, return_dict=True)
+            of_eval = fitted.model.evaluate(evaluated, verbose=0, return_dict=True)
         fitted.checkpoints.keep_last()
         seconds += fitted.checkpoints.seconds
         folders.append(fitted.checkpoints.folder)
-        of_held_out = fitted.model.evaluate(held_out, verbose=0, return_dict=True)
-        of_eval = fitted.model.evaluate(evaluated, verbose=0, return_dict=True)
         found.append({"seed": seed, "held_out": of_held_out, "eval": of_eval})
         tell(f"seed {seed}: {name} {of_held_out[name]:.4f} on the held-out part, {of_eval[name]:.4f} on the eval split")
         if best is None or sign * of_held_out[name] > sign * best_value:

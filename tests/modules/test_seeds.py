@@ -1,6 +1,8 @@
 """Trainings with several seeds, on a model whose quality the seed decides."""
 
+import gc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,11 +26,12 @@ def rows(slope: float) -> tf.data.Dataset:
 class Trainings:
     """Of y = w x, each seed ends at its weight."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, layer: tf_keras.layers.Layer | None = None):
         self.folder, self.steps = folder, 0
+        self.more = [] if layer is None else [layer]
 
     def fit(self, seed: int) -> Fitted:
-        model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
+        model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,)), *self.more])
         optimizer = tf_keras.optimizers.SGD(0.0)
         optimizer.build(model.trainable_variables)
         model.compile(optimizer, "mse", metrics=[tf_keras.metrics.MeanSquaredError(name="error")])
@@ -81,6 +84,26 @@ def test_the_seconds_of_a_training_are_kept_once(tmp_path: Path) -> None:
     checkpoints.keep_last()
     again = Checkpoints(checkpoints.folder, checkpoints.model, None, steps=1, epochs=1, minutes=None)
     assert 1500 <= again.seconds < 1600
+
+
+def test_graphs_of_models_that_are_not_kept_do_not_stay_in_memory(tmp_path: Path) -> None:
+    """With its graph, TensorFlow would keep all that a model captured."""
+
+    def left(seeds: range) -> int:
+        chosen = Trainings(tmp_path / str(seeds), layer=tf_keras.layers.Lambda(unchanged)).chosen(seeds)
+        tf_keras.backend.clear_session()
+        gc.collect()
+        assert chosen.fitted
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    left(range(4, 6))
+    before = left(range(4, 6))
+    assert left(range(4, 7)) <= before + 2, "a training traces nine"
+
+
+@tf.custom_gradient
+def unchanged(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    return tf.identity(values), lambda upstream: upstream
 
 
 def test_one_seed_is_an_ordinary_training(tmp_path: Path) -> None:
