@@ -155,7 +155,7 @@ def run_peer(variant: str, data_set: str, config: dict[str, Any], work: Path, py
             "--negatives": READING["negative_windows"],
         }
     if config["task"] == "binary":
-        settings["--positive"] = OLID_LABELS[1]
+        settings["--positive"] = 1  # as it is staged
     command = [python, str(HERE / "hf_peer.py"), *(str(part) for pair in settings.items() for part in pair)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = json.loads(printed.strip().splitlines()[-1])

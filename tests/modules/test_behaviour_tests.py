@@ -276,18 +276,17 @@ def test_the_blessing_says_of_which_models_it_is_as_evaluator_s_does(judge: Judg
 
 
 def test_the_canary_and_the_pusher_take_the_blessing_of_the_behaviour_tests_and_these_take_evaluator_s(
-    tmp_path: Path,
+    tiny_encoder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "c.yaml").write_text(
         "{name: c, data: {path: rows.csv, labels: [rotten, fresh]}, behaviour: {tests: reviews},"
-        " preprocessing: {vocab_file: vocab.txt, lower_case: true}}",
+        " preprocessing: {max_seq_length: 64}}",
         encoding="utf-8",
     )
-    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nfine\n", encoding="utf-8")
     (tmp_path / "eval").mkdir()
     (tmp_path / "eval" / "rows.csv").write_text("text,label\nIt's Fine.,1\n", encoding="utf-8")
     staged = Staged(tmp_path, 1, 0, 0, 0, {"eval": 1}, ("rotten", "fresh"), {}, "f")
-    pipeline = assemble(load_config(str(tmp_path / "c.yaml")), staged, "https://encoders.example/tiny")
+    pipeline = assemble(load_config(str(tmp_path / "c.yaml")), staged, str(tiny_encoder))
     components = {component.id: component for component in pipeline.components}
 
     def blessed_by(name: str) -> str:

@@ -92,7 +92,7 @@ def test_a_training_that_was_killed_goes_on_in_another_process_and_ends_the_same
 
 def test_early_stopping_goes_on_with_its_state_and_the_best_weights(tmp_path: Path) -> None:
     """The learning rate is so high that the first epoch stays the best."""
-    settings = {"epochs": 6, "patience": 2, "learning_rate": 3.0}
+    settings = {"epochs": 6, "patience": 2, "learning_rate": 30.0}
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     weights, whole = train(tmp_path / "whole", **settings)  # type: ignore[arg-type]

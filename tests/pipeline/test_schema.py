@@ -49,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sample_csv: Path, tiny_enco
             "drift": {"action": "warn"},  # other labels are of no other texts
         },
         "encoder": {"handle": str(tiny_encoder)},
+        "preprocessing": {"max_seq_length": 64},
     }
     (folder / "kinds.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return folder
