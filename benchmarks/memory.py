@@ -49,8 +49,8 @@ def main() -> None:
             print(f"{part}, {rows:,} rows ...", flush=True)
             with tempfile.TemporaryDirectory(prefix="memory-") as folder:
                 command = command_of(part, rows, Path(folder), arguments)
-                seconds, mib = measured(command, Path(folder) / "work", lambda seconds: None)
-            found = {"part": part, "rows": rows, "peak_mib": round(mib), "seconds": round(seconds, 1), **here()}
+                taken = measured(command, Path(folder) / "work", lambda seconds: None)
+            found = {"part": part, "rows": rows, **taken, **here()}
             results = [each for each in results if (each["part"], each["rows"]) != (part, rows)] + [found]
             arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     show(results)
