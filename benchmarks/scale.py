@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,9 @@ def run_tfx(given: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
 VARIANTS = {"ours": run_ours, "naive": run_tfx}
 
 
-def measured(command: list[str], folder: Path, look: Callable[[float], None]) -> dict[str, float]:
+def measured(
+    command: list[str], folder: Path, look: Callable[[float], None], fine: Collection[int] = (0,)
+) -> dict[str, float]:
     """Runs a command in a new folder: seconds on the clock and of all cores, and the most resident MiB of its processes
     together."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -149,7 +151,7 @@ def measured(command: list[str], folder: Path, look: Callable[[float], None]) ->
     os.environ["PYTHONPATH"] = str(PROJECT)
     most = 0.0
     before, started = cpu_of_children(), time.monotonic()
-    for seconds, mib in watched(command, folder, EVERY):
+    for seconds, mib in watched(command, folder, EVERY, fine):
         most = max(most, mib)
         look(seconds)
     seconds, cpu_seconds = time.monotonic() - started, cpu_of_children() - before
