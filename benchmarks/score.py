@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -41,11 +41,13 @@ def resident_mib(process: psutil.Process) -> float:
     return total
 
 
-def watched(command: list[str], folder: Path, every: float) -> Iterator[tuple[float, float]]:
+def watched(
+    command: list[str], folder: Path, every: float, fine: Collection[int] = (0,)
+) -> Iterator[tuple[float, float]]:
     """Runs a command; seconds and resident memory, again and again until it has ended.
 
     Raises:
-      CalledProcessError: it ended with an error.
+      CalledProcessError: it ended with another exit code than those that are fine.
     """
     started = time.monotonic()
     with subprocess.Popen(command, cwd=folder) as process:
@@ -56,7 +58,7 @@ def watched(command: list[str], folder: Path, every: float) -> Iterator[tuple[fl
             except psutil.Error:
                 break
             time.sleep(every)
-    if process.returncode:
+    if process.returncode not in fine:
         raise subprocess.CalledProcessError(process.returncode, command)
 
 

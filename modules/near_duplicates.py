@@ -53,7 +53,9 @@ class Signatures:
                 earlier, later = np.sort(rows[pairs], axis=1).T
                 keys = earlier * size + later
                 new = np.flatnonzero(~_are_in(found, keys))
-                found = np.union1d(found, keys[new][_are_alike(signatures, pairs[new])])
+                alike = _are_alike(signatures, pairs[new])
+                # No two of one lag are the same; np.union1d is many times slower.
+                found = np.sort(np.concatenate([found, keys[new][alike]]))
         return np.stack(np.divmod(found, size), axis=1)
 
 

@@ -168,7 +168,7 @@ class FaultFinder:
         first_in_split_of_row = first_in_split[group_in_split]
         within = np.flatnonzero(first_in_split_of_row != np.arange(len(texts)))
         tokens = _joined(self._tokens)
-        distinct = np.unique(first_in_split)
+        distinct = np.sort(first_in_split)
         compared = distinct[tokens[distinct] >= FEWEST_TOKENS] if self._near else distinct[:0]
         pairs = self._signatures.pairs(compared)
         pairs = pairs[texts[pairs[:, 0]] != texts[pairs[:, 1]]]
