@@ -12,7 +12,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import random
 import resource
 import shutil
@@ -23,6 +22,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from machine import cpu
 from rich.console import Console
 from rich.table import Table
 from score import watched
@@ -224,14 +224,6 @@ def in_short(components: dict[str, dict[str, float]]) -> dict[str, dict[str, flo
 
 def here() -> dict[str, Any]:
     return {"date": time.strftime("%Y-%m-%d"), "cpu": cpu(), "cores": len(os.sched_getaffinity(0))}
-
-
-def cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def show(results: list[dict[str, Any]]) -> None:

@@ -32,6 +32,7 @@ from typing import Any, Literal, NamedTuple
 import grpc
 import numpy as np
 import psutil
+from machine import cpu
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -383,11 +384,9 @@ def require_int8(version: Path) -> None:
 
 def machine() -> dict[str, Any]:
     """What figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     date = datetime.now(UTC).isoformat(timespec="seconds")
     load_average = [round(value, 2) for value in os.getloadavg()]
-    return {"date": date, "cpu": cpu, "cores": os.cpu_count(), "load_average_before": load_average}
+    return {"date": date, "cpu": cpu(), "cores": os.cpu_count(), "load_average_before": load_average}
 
 
 def run(version: Path, peer_python: str | None, seconds: float, console: Console) -> dict[str, Any]:

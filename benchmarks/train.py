@@ -13,7 +13,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from machine import cpu
 from rich.console import Console
 from rich.table import Table
 
@@ -238,14 +238,6 @@ def pad_to(tokens: int) -> None:
         return pad_inputs(tf.pad(ids, [[0, 0], [0, tokens - tf.shape(ids)[1]]]), lengths)
 
     classification.pad_inputs = padded
-
-
-def cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def show(rows: list[dict[str, Any]]) -> None:
