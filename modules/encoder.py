@@ -99,7 +99,8 @@ def vocabulary(handle: str) -> tuple[list[str], bool]:
         )
     asset = loaded.vocab_file
     path = asset.asset_path if hasattr(asset, "asset_path") else asset
-    return _lines(path.numpy().decode()), bool(loaded.do_lower_case.numpy())
+    with _loading(handle):
+        return _lines(path.numpy().decode()), bool(loaded.do_lower_case.numpy())
 
 
 def _facts(handle: str) -> dict[str, Any]:

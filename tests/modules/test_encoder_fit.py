@@ -135,3 +135,9 @@ def test_more_tokens_than_the_encoder_has_positions_are_told_with_how_many_there
         f"preprocessing.max_seq_length is 65, but encoder.handle {str(encoder)!r} has positions for 64 tokens: set"
         " preprocessing.max_seq_length to 64 or less"
     )
+
+
+def test_an_encoder_without_its_vocabulary_file_is_told_with_the_file(encoder: Path) -> None:
+    remove("assets/vocab.txt")(encoder)
+    with pytest.raises(UserError, match=rf"encoder\.handle '{encoder}' cannot be loaded \(NotFoundError: .*vocab\.txt"):
+        vocabulary(str(encoder))
