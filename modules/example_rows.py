@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from modules.example_files import BATCH_ROWS, files_of, read_batches
 from modules.tasks.task import Row
 
-BATCH_ROWS = 1024
 _KINDS = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
 ALL = -1
 
@@ -25,11 +25,11 @@ def row_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]
 
 def example_batches(split: Path, batch_rows: int = BATCH_ROWS) -> Iterator[tuple[tf.Tensor, list[Row]]]:
     """The same with the serialized tf.Examples <string>[rows]."""
-    files = sorted(str(path) for path in split.iterdir() if path.is_file())
+    files = files_of(split)
     spec = _spec(files)
     if not spec:
         return
-    for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP").batch(batch_rows):
+    for serialized in read_batches(files, batch_rows):
         parsed = tf.io.parse_example(serialized, spec)
         columns = {name: _in_words(values) for name, values in parsed.items()}
         yield serialized, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -66,8 +66,7 @@ def _cell(value: Any) -> str:
 
 def serialized_examples(split: Path, most: int = ALL) -> Iterator[bytes]:
     """The serialized tf.Examples in a split's folder, the first ones where at most so many are wanted."""
-    files = sorted(str(path) for path in split.iterdir() if path.is_file())
-    for example in tf.data.TFRecordDataset(files, compression_type="GZIP").take(most):
+    for example in tf.data.TFRecordDataset(files_of(split), compression_type="GZIP").take(most):
         yield example.numpy()
 
 
