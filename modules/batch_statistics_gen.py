@@ -9,29 +9,21 @@ from tensorflow_data_validation.statistics.stats_impl import extract_statistics_
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 from tfx.components.statistics_gen import component, executor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.types import Artifact, artifact_utils
+from tfx.types import artifact_utils
 from tfx.types.channel import BaseChannel
 from tfx.utils import json_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from modules.example_files import beam_stays_here, files_of, read_batches
+from modules.example_files import files_of, read_batches
+from modules.in_process import Artifacts, InProcess
 
 BATCH_ROWS = 8192
 
 
-class Executor(executor.Executor):
+class Executor(InProcess, executor.Executor):
     """Counts with TFDV's own generators, as TFDV does for a table in memory: batch by batch."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        if not beam_stays_here(self._beam_pipeline_args):
-            super().Do(input_dict, output_dict, exec_properties)
-            return
-        self._log_startup(input_dict, output_dict, exec_properties)
+    def in_process(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         [examples], [artifact] = input_dict["examples"], output_dict["statistics"]
         artifact.split_names, artifact.span = examples.split_names, examples.span
         splits = artifact_utils.decode_split_names(examples.split_names)

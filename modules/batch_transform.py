@@ -10,29 +10,22 @@ import tensorflow_transform as tft
 from tensorflow_transform.impl_helper import make_tensor_to_arrow_converter
 from tfx.components.transform import component, executor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.types import Artifact, artifact_utils
+from tfx.types import artifact_utils
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from modules.example_files import beam_stays_here, files_of, read_batches, shard, write_file
+from modules.example_files import files_of, read_batches, shard, write_file
+from modules.in_process import Artifacts, InProcess
 
 FILE_PREFIX = "transformed_examples"
 _AT_ONCE = 2
 
 
-class Executor(executor.Executor):
+class Executor(InProcess, executor.Executor):
     """Makes the graph as TFX's own does, and then runs it on batches of rows in place of Beam."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        if not beam_stays_here(self._beam_pipeline_args):
-            super().Do(input_dict, output_dict, exec_properties)
-            return
+    def in_process(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         others = {name: artifacts for name, artifacts in output_dict.items() if name != "transformed_examples"}
-        super().Do(input_dict, others, exec_properties)
+        executor.Executor.Do(self, input_dict, others, exec_properties)
         [examples], [artifact] = input_dict["examples"], output_dict["transformed_examples"]
         artifact.split_names = examples.split_names
         rows = TransformedRows(artifact_utils.get_single_uri(output_dict["transform_graph"]))

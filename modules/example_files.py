@@ -13,12 +13,6 @@ FILE_ROWS = 100_000
 _GZIP = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 
 
-def beam_stays_here(beam_args: Sequence[str] | None) -> bool:
-    """Whether Beam would run in this process and on this machine alone, so that there is nothing that it would share
-    out."""
-    return "--direct_running_mode=in_memory" in (beam_args or ())
-
-
 def files_of(folder: Path) -> list[str]:
     """The files of a split, in their order."""
     return sorted(str(path) for path in folder.iterdir() if path.is_file())

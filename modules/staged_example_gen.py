@@ -16,12 +16,13 @@ from tfx.components.example_gen.write_split import DEFAULT_FILE_NAME, to_file_fo
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.proto import example_gen_pb2
-from tfx.types import Artifact, artifact_utils
+from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 from tfx_bsl.coders.csv_decoder import ColumnType, ColumnTypeInferrer
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from modules.example_files import beam_stays_here, in_files, shard, write_file
+from modules.example_files import in_files, shard, write_file
+from modules.in_process import Artifacts, InProcess
 
 BLOCK_ROWS = 4096
 _SEED = 1
@@ -34,19 +35,10 @@ _ARRAYS: dict[ColumnType, tuple[Callable[[str], Any], pa.DataType]] = {
 }
 
 
-class Executor(executor.Executor):
+class Executor(InProcess, executor.Executor):
     """Writes the same examples as TFX's own, the rows of each split in an order by chance, which is always the same."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        if not beam_stays_here(self._beam_pipeline_args):
-            super().Do(input_dict, output_dict, exec_properties)
-            return
-        self._log_startup(input_dict, output_dict, exec_properties)
+    def in_process(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         splits = proto_utils.json_to_proto(exec_properties["input_config"], example_gen_pb2.Input()).splits
         [artifact] = output_dict["examples"]
         artifact.split_names = artifact_utils.encode_split_names([split.name for split in splits])
