@@ -174,7 +174,7 @@ def metrics_table(record: RunRecord) -> Table:
     return table
 
 
-def seeds_table(record: RunRecord) -> Table:
+def seeds_table(record: RunRecord) -> RenderableType:
     """The training metrics of each seed on held-out part and eval split, with their mean and spread."""
     table = Table(box=None, pad_edge=False)
     names = [name for name in record.seeds[0]["held_out"] if name in record.seeds[0]["eval"]]
@@ -190,7 +190,7 @@ def seeds_table(record: RunRecord) -> Table:
     spread = spread_of(record.seeds)
     for title, key in (("mean", "mean"), ("standard deviation", "std")):
         table.add_row(title, *(_number(spread[part][name][key]) for part, name in shown))
-    return table
+    return Group("every seed, by the training's own metrics, which know no chosen threshold and take 0.5", table)
 
 
 def mistakes_table(record: RunRecord) -> RenderableType:

@@ -27,7 +27,9 @@ def test_the_table_shows_it_below_the_seeds() -> None:
     console = Console(width=200)
     with console.capture() as captured:
         console.print(seeds_table(RunRecord("1", "x", "local", {}, 0.0, seeds=SEEDS)))
-    lines = [line.split() for line in captured.get().splitlines()]
+    about, *rest = captured.get().splitlines()
+    assert "no chosen threshold" in about
+    lines = [line.split() for line in rest]
     assert lines[0] == ["seed", "loss,", "held", "out", "loss,", "eval", "auc,", "held", "out", "auc,", "eval"]
     assert lines[2] == ["1", "(kept)", "0.4000", "0.4000", "0.9200", "0.8200"]
     assert lines[4] == ["mean", "0.4500", "0.4500", "0.8667", "0.7667"]
