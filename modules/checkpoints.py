@@ -231,7 +231,8 @@ class Checkpoints(tf_keras.callbacks.Callback):
             self._stopped = state["stopped"]
             written = time.strftime("%H:%M", time.localtime(Path(f"{path}.index").stat().st_mtime))
             step, total = self.place.epoch * self._steps + self.place.step, self._epochs * self._steps
-            tell(f"goes on from step {step:,} of {total:,}, the checkpoint of {written}")
+            rest = f"; what is told of epoch {self.place.epoch + 1} is of its rest" if self.place.step else ""
+            tell(f"goes on from step {step:,} of {total:,}, the checkpoint of {written}{rest}")
             return
         if fresh:
             self._early, self._best = {}, None

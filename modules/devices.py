@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 from data.errors import UserError
+from modules.progress import tell
 
 if TYPE_CHECKING:  # most of those who keep room on the GPU load no encoder
     from modules.encoder import BertEncoder
@@ -46,8 +47,10 @@ def training_precision(mode: str) -> str:
         return "bfloat16" if not tf.config.list_physical_devices("GPU") and cpu_has_bfloat16() else "none"
     if mode == "float16" and not tf.config.list_physical_devices("GPU"):
         raise UserError(
-            "training.mixed_precision is 'float16', but there is no GPU: use 'none', or 'bfloat16' on a CPU"
+            "training.mixed_precision is 'float16', but there is no GPU: use 'none', or 'auto' for what the CPU has"
         )
+    if mode == "bfloat16" and not tf.config.list_physical_devices("GPU") and not cpu_has_bfloat16():
+        tell("this CPU does not multiply bfloat16 itself: training.mixed_precision 'none' or 'auto' is faster here")
     return mode
 
 

@@ -99,8 +99,14 @@ def _declared(handle: str, folder: Path) -> list[_Stored]:
 
 def _found(handle: str, folder: Path) -> dict[str, tuple[int, ...]]:
     """Shapes by the names that the variables had when they were saved; each is read to its end."""
+    weights = folder / "variables" / "variables"
+    index = weights.with_name("variables.index")
+    if not index.is_file():
+        raise UserError(
+            f"encoder.handle {handle!r}: there is no {index}, without which its weights say nothing. {_ANEW}"
+        )
     try:
-        reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        reader = tf.train.load_checkpoint(str(weights))
         saved = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
         keys = {part.full_name: part.checkpoint_key for node in saved.nodes for part in node.attributes}
         return {name: reader.get_tensor(key).shape for name, key in keys.items() if reader.has_tensor(key)}

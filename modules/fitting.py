@@ -51,12 +51,13 @@ class Settings:
 class TrainingData(NamedTuple):
     """The rows of a training: what is learned, what is held out, and how both become batches.
 
-    surveyed: the dense features of the rows that are learned, [rows] each.
+    surveyed: the dense features of the rows that are learned, [rows] each. held_out_rows: how many are not.
     """
 
     train: input_pipeline.Rows
     holdout: input_pipeline.Rows
     surveyed: Mapping[str, Any]
+    held_out_rows: int
     steps: int
     batch_size: int
 
@@ -92,10 +93,10 @@ def read_data(
     """
     source = (files, spec, head, training["holdout_fraction"])
     train, holdout = input_pipeline.training_rows(*source, share), input_pipeline.holdout_rows(*source)
-    surveyed = input_pipeline.survey(train)
-    _check_holdout(head, input_pipeline.survey(holdout), training)
+    surveyed, held_out = input_pipeline.survey(train), input_pipeline.survey(holdout)
+    _check_holdout(head, held_out, training)
     steps = input_pipeline.number_of_batches(len(surveyed["num_tokens"]), training["batch_size"])
-    return TrainingData(train, holdout, surveyed, steps, training["batch_size"])
+    return TrainingData(train, holdout, surveyed, len(held_out["num_tokens"]), steps, training["batch_size"])
 
 
 def fit(
@@ -123,7 +124,7 @@ def fit(
         optimizer.build(model.trainable_variables)
         if precision == "float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
-        loss = head.loss(model, _emphasis(training, task, data.surveyed))
+        loss = head.loss(model, emphasis_of(training, task, data.surveyed))
         model.compile(optimizer, loss, metrics=head.training_metrics(model))
 
     logs = fn_args.model_run_dir if training["seeds"] == 1 else str(Path(fn_args.model_run_dir, f"seed-{seed}"))
@@ -157,23 +158,31 @@ def fit(
     return Fitted(model, seed, base, checkpoints)
 
 
-def _emphasis(training: dict[str, Any], task: Task, surveyed: Mapping[str, Any]) -> Emphasis:
+def emphasis_of(training: dict[str, Any], task: Task, surveyed: Mapping[str, Any]) -> Emphasis:
+    """How much rows count, by the settings `class_weights` and `focal_gamma`; says so where they do not count alike."""
     if not task.weighs_classes:
         return EVEN
-    weights = class_weights(training["class_weights"], task.labels or (), surveyed["label"])
-    return Emphasis(weights, training["focal_gamma"])
+    names = task.labels or ()
+    emphasis = Emphasis(class_weights(training["class_weights"], names, surveyed["label"]), training["focal_gamma"])
+    if emphasis.class_weights is not None:
+        by_name = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(names, emphasis.class_weights, strict=True))
+        tell(f"rows count by their label: {by_name}")
+    if emphasis.focal_gamma:
+        tell(f"focal loss, gamma {emphasis.focal_gamma:g}: a row counts less the surer its answer is")
+    return emphasis
 
 
 def _begin(model: tf_keras.Model, settings: Settings, latest: str | None) -> str | None:
     """Gives the model the weights to begin with; returns whose they are, None for the encoder's alone."""
     if not settings.base_model:
         return None
-    folder = settings.base_model.get("folder") or (str(Path(latest).parent) if latest else None)
+    given = settings.base_model.get("folder")
+    folder = given or (str(Path(latest).parent) if latest else None)
     if folder is None:
         tell("no model in production has kept its weights: begins with the encoder")
         return None
     begin_with(model, Path(folder), settings.about)
-    tell(f"begins with the model in {folder}")
+    tell(f"begins with {'the model' if given else 'the model in production,'} {folder}")
     return folder
 
 
@@ -213,7 +222,10 @@ class KeepBest(tf_keras.callbacks.EarlyStopping):
     A share of right answers that is still 0 tells nothing of an epoch: the loss may be falling all the while.
     """
 
+    _last = 0
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._last = epoch
         if self.best_weights is not None or (logs or {}).get(self.monitor) != 0.0:
             super().on_epoch_end(epoch, logs)
 
@@ -221,6 +233,9 @@ class KeepBest(tf_keras.callbacks.EarlyStopping):
         super().on_train_end(logs)
         if self.best_weights is None:
             tell(f"{self.monitor} was 0 in every epoch: the last one's weights are kept")
-        elif self.stopped_epoch > 0:
-            best = f"epoch {self.best_epoch + 1} was the best by {self.monitor} and is kept"
+            return
+        best = f"epoch {self.best_epoch + 1} was the best by {self.monitor} and is kept"
+        if 0 < self.stopped_epoch < self.params["epochs"] - 1:
             tell(f"stopped after epoch {self.stopped_epoch + 1}, {best}")
+        elif self.best_epoch < max(self._last, self.stopped_epoch):
+            tell(best)

@@ -15,8 +15,8 @@ from modules.progress import tell
 class Chosen(NamedTuple):
     """The best training of all.
 
-    seconds: of all trainings. seeds: of each, `seed`, `kept`, and the metrics `held_out` and `eval`; nothing of a
-      single one. checkpoints: the folders of all.
+    seconds: of all trainings. seeds: of each, `seed`, `kept`, the metrics `held_out` and `eval`, and `by`, the metric
+      that decided; nothing of a single one. checkpoints: the folders of all.
     """
 
     fitted: Fitted
@@ -58,7 +58,7 @@ def fit_seeds(
         fitted.checkpoints.keep_last()
         seconds += fitted.checkpoints.seconds
         folders.append(fitted.checkpoints.folder)
-        found.append({"seed": seed, "held_out": of_held_out, "eval": of_eval})
+        found.append({"seed": seed, "by": name, "held_out": of_held_out, "eval": of_eval})
         tell(f"seed {seed}: {name} {of_held_out[name]:.4f} on the held-out part, {of_eval[name]:.4f} on the eval split")
         if best is None or sign * of_held_out[name] > sign * best_value:
             best, best_value = fitted, of_held_out[name]

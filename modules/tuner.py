@@ -25,6 +25,8 @@ from modules.tasks import task_from
 from modules.tasks.task import Task
 
 LOGS = "logs"
+# Held-out rows from which on trials are compared without a word about chance.
+ENOUGH_ROWS = 1000
 # Settings of a training that its score does not depend on.
 OF_NO_SCORE = ("seeds", "checkpoint_minutes", "calibration")
 
@@ -71,6 +73,12 @@ class _Trials:
             fn_args.train_files, spec, self.head, settings.training, share=tuning["train_share"]
         )
         self.watch: Watch = self.head.watched(self._data.surveyed)
+        rows = self._data.held_out_rows
+        if rows < ENOUGH_ROWS:
+            tell(
+                f"{rows} rows are held out to compare trials by: differences of less than about {rows**-0.5:.2f} may be"
+                " chance; more data or a larger training.holdout_fraction tells them apart"
+            )
         root = Path(tuning["folder"])
         self.folder = root / _fingerprint(fn_args, settings, tuning)
         self._logs = root / LOGS

@@ -23,3 +23,19 @@ def spread_of(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[st
         part: {name: {"mean": statistics.mean(of), "std": statistics.stdev(of)} for name, of in by_name.items()}
         for part, by_name in values.items()
     }
+
+
+def seeds_in_words(seeds: Sequence[Mapping[str, Any]]) -> str:
+    """Which of several trainings is kept, by which metric, and how far that one is chance."""
+    kept = next(seed for seed in seeds if seed["kept"])
+    name, spread = kept.get("by"), spread_of(seeds)
+    if name is None:  # of a run before that was recorded
+        return f"seed {kept['seed']} of {len(seeds)} is kept"
+    held_out, evaluated = (
+        f"{kept[part][name]:.4f} on the {where} (all: {of['mean']:.4f} ± {of['std']:.4f})"
+        for part, where, of in (
+            ("held_out", "held-out part", spread["held_out"][name]),
+            ("eval", "eval split", spread["eval"][name]),
+        )
+    )
+    return f"seed {kept['seed']} of {len(seeds)} is kept, the best by {name}: {held_out}, {evaluated}"

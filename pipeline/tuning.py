@@ -63,11 +63,13 @@ def show_tuning(console: Console, record: RunRecord, config: Config, source: str
     if number is None:
         return
     console.print(f"[bold green]tuned[/]: {in_words(found)}")
+    file = escape(str(config.artifact_root / FOLDER / BEST))
     if number == 0:
+        console.print(f"kept in {file}; a run trains with them as it is: tfx-bert run {escape(source)}", soft_wrap=True)
         return
     console.print("to take these values into a configuration:")
     console.print(escape(as_yaml(found["trials"][number]["values"]).rstrip()))
-    console.print(f"kept in {escape(str(config.artifact_root / FOLDER / BEST))}", soft_wrap=True)
+    console.print(f"kept in {file}", soft_wrap=True)
     console.print(f"a run takes them from there: tfx-bert run {escape(source)} --set training.tuned=latest")
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from modules.tasks import task_class
 from pipeline.disk import in_words
 from pipeline.records import RunRecord
-from pipeline.seeds import spread_of
+from pipeline.seeds import seeds_in_words, spread_of
 from pipeline.tracking import TRACKERS
 from pipeline.watch import ComponentReport
 
@@ -175,22 +175,30 @@ def metrics_table(record: RunRecord) -> Table:
 
 
 def seeds_table(record: RunRecord) -> RenderableType:
-    """The training metrics of each seed on held-out part and eval split, with their mean and spread."""
-    table = Table(box=None, pad_edge=False)
-    names = [name for name in record.seeds[0]["held_out"] if name in record.seeds[0]["eval"]]
-    shown = [(part, name) for name in names for part in ("held_out", "eval")]
-    table.add_column("seed")
-    for part, name in shown:
-        table.add_column(f"{name}, {part.replace('_', ' ')}", justify="right")
-    for seed in record.seeds:
-        cells = [_number(seed[part][name]) for part, name in shown]
-        table.add_row(
-            f"{seed['seed']}{' (kept)' if seed['kept'] else ''}", *cells, style="bold" if seed["kept"] else None
-        )
+    """The training metrics of each seed on held-out part and eval split, with their mean and standard deviation."""
     spread = spread_of(record.seeds)
-    for title, key in (("mean", "mean"), ("standard deviation", "std")):
-        table.add_row(title, *(_number(spread[part][name][key]) for part, name in shown))
-    return Group("every seed, by the training's own metrics, which know no chosen threshold and take 0.5", table)
+    parts = [
+        _seeds_of(record.seeds, "held_out", "held-out part, which decides", spread["held_out"]),
+        _seeds_of(record.seeds, "eval", "eval split", spread["eval"]),
+    ]
+    about = "(the training's own metrics, which know no chosen threshold and take 0.5)"
+    return Group(f"{seeds_in_words(record.seeds)} {about}", *parts)
+
+
+def _seeds_of(seeds: Sequence[Mapping[str, Any]], part: str, title: str, spread: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title)
+    for name in spread:
+        table.add_column(name, justify="right")
+    for seed in seeds:
+        table.add_row(
+            f"seed {seed['seed']}{', kept' if seed['kept'] else ''}",
+            *(_number(seed[part][name]) for name in spread),
+            style="bold" if seed["kept"] else None,
+        )
+    for heading, key in (("mean", "mean"), ("standard deviation", "std")):
+        table.add_row(heading, *(_number(of[key]) for of in spread.values()), style="dim")
+    return table
 
 
 def mistakes_table(record: RunRecord) -> RenderableType:

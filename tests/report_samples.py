@@ -261,7 +261,8 @@ def _seeds() -> dict[str, Any]:
     ]
     std = 0.0458257569495584
     spread = {"held_out": {"pr_auc": {"mean": 0.84, "std": std}}, "eval": {"pr_auc": {"mean": 0.83, "std": std}}}
-    return {"seeds": seeds, "seeds_spread": spread}
+    told = "seed 3 of 3 is kept, the best by pr_auc: 0.8900 on the held-out part (all: 0.8400 ± 0.0458)"
+    return {"seeds": seeds, "seeds_spread": spread, "seeds_in_words": told}
 
 
 def _evaluation(task: str, rows: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pipeline.report.evaluation import evaluation_part
 from pipeline.report.gates import gates
 from pipeline.report.lineage import lineage, packages
 from pipeline.report.run_part import run_part
-from pipeline.seeds import spread_of
+from pipeline.seeds import seeds_in_words, spread_of
 
 FORMAT = 1
 TRAINING = "training.json"
@@ -104,6 +104,7 @@ def _training(model_run: str | None, options: Mapping[str, Any]) -> dict[str, An
         **{name: record[name] for name in ("rows", "steps_per_epoch", "fit_seconds", "history")},
         "seeds": seeds,
         "seeds_spread": spread_of(seeds),
+        "seeds_in_words": seeds_in_words(seeds) if seeds else "",
         "calibration": record.get("calibration") or {},
         "threshold": record["facts"].get("threshold"),
         "threshold_goal": options.get("threshold_goal") if choice else None,

@@ -17,6 +17,7 @@ SHOWN_EXAMPLES = 30
 SHOWN_CHARACTERS = 2_000
 MOST_CLASSES = 100
 BOOTSTRAP = f"{LEVEL:.0%} intervals of a Poisson bootstrap over rows, {RESAMPLES} resamples"
+AVERAGE_PRECISION = "PR AUC here is the average precision; the Evaluator, whose figures decide, interpolates the curve"
 
 Row = Mapping[str, str]
 Weights = np.ndarray
@@ -145,7 +146,7 @@ def evaluation_part(
     return {
         "rows": len(answered.rows),
         "metrics": answered.figures(),
-        "intervals": BOOTSTRAP,
+        "intervals": BOOTSTRAP if answered.scores is None else f"{BOOTSTRAP}. {AVERAGE_PRECISION}",
         "certainty": answered.judge.certainty_is,
         "slices": slices,
         "curves": of_score,

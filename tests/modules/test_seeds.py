@@ -53,6 +53,7 @@ def test_the_best_on_the_held_out_part_is_kept_and_all_are_told_on_both(tmp_path
     assert chosen.fitted.seed == 6
     assert chosen.fitted.model.get_weights()[0].item() == 2.5
     assert [(seed["seed"], seed["kept"]) for seed in chosen.seeds] == [(4, False), (5, False), (6, True)]
+    assert {seed["by"] for seed in chosen.seeds} == {"error"}
     for part, slope in (("held_out", 2.4), ("eval", 1.0)):
         expected = [(weight - slope) ** 2 * MEAN for weight in WEIGHTS.values()]
         assert [seed[part]["error"] for seed in chosen.seeds] == pytest.approx(expected, rel=1e-4, abs=1e-9)

@@ -22,9 +22,11 @@ from data.errors import UserError
 from modules import devices
 from modules.base_model import FOLDER, WEIGHTS
 from modules.encoder import load_encoder
-from modules.fitting import callbacks_of, keep_best
+from modules.fitting import callbacks_of, emphasis_of, keep_best
 from modules.heads.head import Watch
+from modules.losses import EVEN
 from modules.progress import ReportProgress
+from modules.tasks import task_from
 from modules.trainer import RECORD, run_fn
 
 TRAINER_PROCESS = Path(__file__).parents[1] / "trainer_process.py"
@@ -171,6 +173,30 @@ def test_auto_is_bfloat16_where_the_processor_has_it(tmp_path: Path, monkeypatch
         assert devices.training_precision("auto") == precision
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_on_a_processor_without_it_is_taken_with_a_word(
+    has: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: has)
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        assert devices.training_precision("bfloat16") == "bfloat16"
+    assert ("this CPU does not multiply bfloat16 itself" in caplog.text) == (not has)
+
+
+def test_what_rows_count_by_their_label_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    task = task_from({"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}})
+    labels = {"label": np.array([0, 0, 0, 1])}
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        emphasis = emphasis_of({"class_weights": "balanced", "focal_gamma": 2.0}, task, labels)
+        assert emphasis.class_weights == pytest.approx((2 / 3, 2.0))
+        assert "rows count by their label: no 0.667, yes 2" in caplog.text
+        assert "focal loss, gamma 2" in caplog.text
+        caplog.clear()
+        assert emphasis_of({"class_weights": None, "focal_gamma": 0.0}, task, labels) == EVEN
+        assert not caplog.text
+
+
 def test_an_encoder_that_is_written_anew_casts_itself(tiny_encoder: Path) -> None:
     encoder = load_encoder(str(tiny_encoder))
     devices.use_mixed_precision("bfloat16", encoder)
@@ -247,6 +273,7 @@ class Recorded(tf_keras.callbacks.Callback):
     [
         ([0.0, 0.0, 0.0, 0.2, 0.1, 0.3], 5, 4, "stopped after epoch 5, epoch 4 was the best by val_f1 and is kept"),
         ([0.5, 0.0, 0.6], 2, 1, "stopped after epoch 2, epoch 1 was the best by val_f1 and is kept"),
+        ([0.5, 0.4], 2, 1, "epoch 1 was the best by val_f1 and is kept"),
         ([0.0, 0.0], 2, 2, "val_f1 was 0 in every epoch: the last one's weights are kept"),
         ([0.1, 0.2], 2, 2, None),
     ],

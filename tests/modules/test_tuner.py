@@ -1,6 +1,7 @@
 """The trials of a search: what they train, by what they are scored, and what of all that makes it another search."""
 
 import gc
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from modules import tuner
 from modules.checkpoints import FOLDER as CHECKPOINTS
 from modules.fitting import Settings, fit, read_data
 from modules.heads.head import Watch
@@ -67,9 +69,9 @@ def test_trials_train_with_their_values_and_are_scored_as_such_a_training_is(
     transformed: Any, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     fn_args = arguments(transformed, tmp_path / "tuning", tiny_encoder)
-    tuner = tuner_fn(fn_args).tuner
-    tuner.search()
-    trials = [tuner.oracle.trials[id_] for id_ in tuner.oracle.start_order]
+    search = tuner_fn(fn_args).tuner
+    search.search()
+    trials = [search.oracle.trials[id_] for id_ in search.oracle.start_order]
     assert [trial.hyperparameters.values["batch_size"] for trial in trials] == [8, 16]
     assert not list((tmp_path / "tuning" / LOGS).glob(CHECKPOINTS))
     assert len(list((tmp_path / "tuning" / LOGS).iterdir())) == 2
@@ -96,8 +98,18 @@ def test_a_share_of_the_rows_is_learned_and_all_are_held_out_that_were(transform
     def held_out(data: Any) -> int:
         return sum(len(targets) for _, targets in data.held_out())
 
-    assert held_out(part) == held_out(whole) > 0
+    assert held_out(part) == held_out(whole) == part.held_out_rows > 0
     assert part.in_batches_of(4).steps > part.steps
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_few_rows_to_compare_trials_by_are_told(
+    enough: bool, transformed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tuner, "ENOUGH_ROWS", 2 if enough else 10_000)
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        tuner_fn(arguments(transformed, tmp_path, Path("is not there")))
+    assert ("rows are held out to compare trials by: differences of less than about" in caplog.text) == (not enough)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +140,9 @@ def test_another_search_has_another_folder_and_more_trials_are_the_same(transfor
 def test_memory_does_not_grow_with_the_trials(transformed: Any, tiny_encoder: Path, tmp_path: Path) -> None:
     """By the variables and the graphs that are left, with what they captured: a tiny encoder's bytes would not show."""
     space = SPACE | {"learning_rate": {"min": 1e-4, "max": 1e-2, "log": True}}
-    tuner = tuner_fn(arguments(transformed, tmp_path, tiny_encoder, trials=3, space=space)).tuner
+    search = tuner_fn(arguments(transformed, tmp_path, tiny_encoder, trials=3, space=space)).tuner
     left: list[Counter[str]] = []
-    end = tuner.on_trial_end
+    end = search.on_trial_end
 
     def counted(trial: Any) -> None:
         end(trial)
@@ -138,7 +150,7 @@ def test_memory_does_not_grow_with_the_trials(transformed: Any, tiny_encoder: Pa
         kinds = Counter(type(each).__name__ for each in gc.get_objects())
         left.append(Counter({kind: kinds[kind] for kind in ("ResourceVariable", "FuncGraph", "EagerTensor")}))
 
-    tuner.on_trial_end = counted
-    tuner.search()
+    search.on_trial_end = counted
+    search.search()
     assert len(left) == 3
     assert left[1] == left[2]

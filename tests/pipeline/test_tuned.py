@@ -15,7 +15,7 @@ from pipeline.config import Config
 from pipeline.config_file import ConfigError, load_config
 from pipeline.records import RecordKeeper, RunRecord
 from pipeline.tuned import BEST, FOLDER, as_it_was_tuned, as_yaml, with_tuned
-from pipeline.tuning import best_of, in_words, keep_trials, trials_table
+from pipeline.tuning import best_of, in_words, keep_trials, show_tuning, trials_table
 
 VALUES = {"learning_rate": 5e-05, "dropout": 0.2, "batch_size": 16, "epochs": 3, "warmup_fraction": 0.0713}
 
@@ -51,6 +51,18 @@ def shown_table(tried: dict[str, Any]) -> str:
     out = io.StringIO()
     Console(file=out, width=200).print(trials_table(tried))
     return out.getvalue()
+
+
+@pytest.mark.parametrize("wins", [True, False])
+def test_the_end_names_the_file_and_the_command_that_takes_it_also_where_nothing_beat_the_configuration(
+    wins: bool, tmp_path: Path
+) -> None:
+    config = config_in(tmp_path)
+    out = io.StringIO()
+    show_tuning(Console(file=out, width=1000), keep(config, trial(0.5), trial(0.6 if wins else 0.4)), config, "my.yaml")
+    lines = out.getvalue().splitlines()
+    assert any(f"kept in {tmp_path / 'output' / 'my' / FOLDER / BEST}" in line for line in lines)
+    assert lines[-1].endswith("tfx-bert run my.yaml" + (" --set training.tuned=latest" if wins else ""))
 
 
 def test_a_run_takes_what_a_search_has_kept_and_says_so(tmp_path: Path) -> None:
