@@ -186,18 +186,24 @@ def _check_sizes(source: Source, staged: Staged, tallies: Sequence[Tally]) -> No
             wrong.append(f"split {name!r} has {staged.rows[name]:,} rows, data.min_rows asks for {asked:,}{counted}")
         absent = [label for label, n in of_label.items() if n == 0]
         if absent and (source.rules.labels_in_every_split or name == source.split_names[0]):
-            more = f" and {len(absent) - _LISTED} more" if len(absent) > _LISTED else ""
-            named = " or ".join(map(repr, absent[:_LISTED]))
+            named = _listed(absent)
             where = f", which {source.eval_path} has" if source.eval_path and name == source.split_names[0] else ""
-            wrong.append(f"split {name!r} has no row with label {named}{more}{where}{counted}")
+            wrong.append(f"split {name!r} has no row with label {named}{where}{counted}")
     if not wrong:
         return
     setting = "data.splits" if source.sample is None else "data.sample"
     if source.eval_path:
         setting = "data.eval_path"
-    went = f"{staged.rows_in:,} rows were read, {staged.ignored:,} ignored, {staged.quarantined:,} quarantined"
     faults = "\n".join(tally.report() for tally in tallies if tally.faults)
     bad = f", the first of them:\n{faults}" if faults else ""
-    raise DataError(
-        f"{source.path}: " + "; ".join(wrong) + f".\nBring more data, or change {setting} or data.min_rows. {went}{bad}"
-    )
+    remedy = f"Bring more data, or change {setting} or data.min_rows."
+    nowhere = [label for label in staged.labels if not any(of.get(label) for of in staged.label_counts.values())]
+    if nowhere and source.sample is None and sum(staged.rows.values()):
+        remedy = f"No row at all has label {_listed(nowhere)}: bring rows with it, or correct data.labels."
+    went = f"{staged.rows_in:,} rows were read, {staged.ignored:,} ignored, {staged.quarantined:,} quarantined"
+    raise DataError(f"{source.path}: {'; '.join(wrong)}.\n{remedy} {went}{bad}")
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    return " or ".join(map(repr, labels[:_LISTED])) + more

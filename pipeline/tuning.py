@@ -41,7 +41,7 @@ def in_words(found: Mapping[str, Any]) -> str:
     """How good the best trial is, and how much better than the first."""
     number = best_of(found)
     assert number is not None
-    trials, goal = found["trials"], _name(found)
+    trials, goal = found["trials"], goal_of(found)
     done = sum(trial["state"] == "done" for trial in trials)
     best, first = trials[number]["score"], trials[0]["score"]
     if best == 0 and found["mode"] == "max":
@@ -77,7 +77,7 @@ def trials_table(found: Mapping[str, Any]) -> Table:
     """A line a trial."""
     table = Table(box=None, pad_edge=False)
     shown = [name for name in TUNED if _differs(found["trials"], name)]
-    for heading in ("trial", *shown, _name(found), "seconds"):
+    for heading in ("trial", *shown, goal_of(found), "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("")
     best = best_of(found)
@@ -101,5 +101,6 @@ def _differs(trials: Sequence[Mapping[str, Any]], name: str) -> bool:
     return len({trial["values"][name] for trial in trials}) > 1 or len(trials) == 1
 
 
-def _name(found: Mapping[str, Any]) -> str:
+def goal_of(found: Mapping[str, Any]) -> str:
+    """The metric that the trials are compared by."""
     return str(found["goal"]).removeprefix("val_")

@@ -18,6 +18,7 @@ from pipeline.disk import in_words
 from pipeline.records import RunRecord
 from pipeline.seeds import seeds_in_words, spread_of
 from pipeline.tracking import TRACKERS
+from pipeline.tuning import best_of, goal_of
 from pipeline.watch import ComponentReport
 
 STYLES = {
@@ -235,10 +236,22 @@ def runs_table(
             f"{r.fit_seconds:.0f}",
             f"{r.peak_mib:,}",
             in_words(disk[r.id]) if disk and r.id in disk else "",
-            "  ".join(f"{n} {_number(r.metrics[n])}" for n in _metric_names(r)[:2] if r.metrics.get(n) is not None),
+            _quality(r),
             (versions or {}).get(r.id) or r.pushed_version or "",
         )
     return table
+
+
+def _quality(record: RunRecord) -> str:
+    """The two metrics that count most; of a search how good its best trial is, on the held-out part."""
+    trials = record.tuning.get("trials", [])
+    at = best_of(record.tuning) if trials else None
+    if at is not None:
+        return f"{goal_of(record.tuning)} {_number(trials[at]['score'])}, best of {len(trials)} trials"
+    shown = _metric_names(record)[:2]
+    return "  ".join(
+        f"{name} {_number(record.metrics[name])}" for name in shown if record.metrics.get(name) is not None
+    )
 
 
 def _metric_names(record: RunRecord) -> list[str]:

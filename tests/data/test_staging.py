@@ -293,8 +293,9 @@ def test_too_few_rows_name_the_split_the_counts_and_the_remedy(tmp_path: Path, s
 
 def test_a_label_that_is_absent_from_a_split_is_an_error(tmp_path: Path, source_of: Callable) -> None:
     rows = [(f"text {n}", "no") for n in range(50)]
-    with pytest.raises(DataError, match=r"split 'eval' has no row with label 'yes' \('no': \d+, 'yes': 0\)"):
+    with pytest.raises(DataError, match=r"split 'eval' has no row with label 'yes' \('no': \d+, 'yes': 0\)") as caught:
         stage(source_of(rows), tmp_path)
+    assert "\nNo row at all has label 'yes': bring rows with it, or correct data.labels. 50 rows" in str(caught.value)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("disk full"), SystemExit])

@@ -110,6 +110,16 @@ def test_runs_are_shown_one_a_line_with_the_two_most_telling_metrics_of_their_ta
         record(task=MULTICLASS, metrics={"example_count": 9.0, "accuracy": 0.75, "macro_f1": None}),
         record(metrics={"example_count": 9.0, "roc_auc": 0.9, "f1": 0.8}),  # from before there were tasks
         record(status="rejected", seconds=5.0),
+        record(
+            status="tuned",
+            task=BINARY,
+            tuning={
+                "goal": "val_pr_auc",
+                "mode": "max",
+                "trials": [{"state": "done", "score": 0.5}, {"state": "done", "score": 0.625}, {"state": "failed"}],
+            },
+        ),
+        record(status="tuned", tuning={"goal": "", "mode": "", "trials": []}),
         record(status="failed"),
     ]
     heading, *lines = shown(runs_table(records))
@@ -119,6 +129,8 @@ def test_runs_are_shown_one_a_line_with_the_two_most_telling_metrics_of_their_ta
         "20240229-120000 mine pushed 0 0 0 accuracy 0.7500",
         "20240229-120000 mine pushed 0 0 0 roc_auc 0.9000 f1 0.8000",
         "20240229-120000 mine rejected 5 0 0",
+        "20240229-120000 mine tuned 0 0 0 pr_auc 0.6250, best of 3 trials",
+        "20240229-120000 mine tuned 0 0 0",
         "20240229-120000 mine failed 0 0 0",
     ]
 
