@@ -21,10 +21,10 @@ from modules.fitting import Settings, TrainingData, fit, read_data
 from modules.heads.head import Head, Watch
 from modules.progress import tell
 from modules.search import Budget, Scored, Search, SearchOracle, space_of
+from modules.search_folders import LOGS, ORACLE
 from modules.tasks import task_from
 from modules.tasks.task import Task
 
-LOGS = "logs"
 # Held-out rows from which on trials are compared without a word about chance.
 ENOUGH_ROWS = 1000
 # Settings of a training that its score does not depend on.
@@ -82,7 +82,7 @@ class _Trials:
         root = Path(tuning["folder"])
         self.folder = root / _fingerprint(fn_args, settings, tuning)
         self._logs = root / LOGS
-        self.others = [path for path in root.glob("*/oracle.json") if path.parent != self.folder]
+        self.others = [path for path in root.glob(f"*/{ORACLE}") if path.parent != self.folder]
 
     def run(self, trial_id: str, values: dict[str, Any]) -> Scored:
         """Trains with these values; goes on where an earlier process was interrupted in the same trial."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ml_metadata as mlmd
 
+from modules.search_folders import LOGS, ORACLE
 from pipeline.config import Config
 from pipeline.disk import size_of_all
 from pipeline.housekeeping.folders import owned_folders
@@ -13,6 +14,7 @@ from pipeline.housekeeping.keep import Kept, kept
 from pipeline.records import FOLDER as RUNS
 from pipeline.records import PASSES, RunRecord, read_records
 from pipeline.report.write import FOLDER as REPORTS
+from pipeline.tuned import FOLDER as TUNING
 
 ARTIFACTS = "artifacts"
 
@@ -63,7 +65,8 @@ def plan(config: Config, store: mlmd.MetadataStore, last: int) -> Plan:
             item.paths.append(folder.path)
             item.artifacts += folder.artifacts
     staged = Item("staged rows", "of runs that do not stay", _staged(root, records, stays, store))
-    return Plan([item for item in [*runs.values(), staged] if item.paths], strays, stays)
+    searches = Item("searches of `tune`", "the last one alone goes on", _searches(root / TUNING))
+    return Plan([item for item in [*runs.values(), staged, searches] if item.paths], strays, stays)
 
 
 def _own_files(root: Path, run: str) -> list[Path]:
@@ -72,6 +75,12 @@ def _own_files(root: Path, run: str) -> list[Path]:
     places += [root / "logs" / f"{run}.log", root / "logs" / run, root / "tracking" / run]
     places += [root / "compiled" / f"{run}.pb"]
     return [path for path in places if path.exists()]
+
+
+def _searches(folder: Path) -> list[Path]:
+    """All searches but the last, with their logs; what the last has found stays in its file."""
+    found = sorted(folder.glob(f"*/{ORACLE}"), key=lambda path: path.stat().st_mtime_ns)
+    return [path for oracle in found[:-1] for path in (oracle.parent, *folder.glob(f"{LOGS}/{oracle.parent.name}-*"))]
 
 
 def without_part(run: str | None) -> str:

@@ -13,8 +13,9 @@ from modules import tuner
 from modules.checkpoints import FOLDER as CHECKPOINTS
 from modules.fitting import Settings, fit, read_data
 from modules.heads.head import Watch
+from modules.search_folders import LOGS
 from modules.tasks import task_from
-from modules.tuner import LOGS, score_of, tuner_fn
+from modules.tuner import score_of, tuner_fn
 
 SPACE = {
     "learning_rate": {"min": 0.001, "max": 0.001, "log": True},

@@ -1,6 +1,7 @@
 """What gc removes and what it leaves: on runs of a small pipeline that TFX has really made and cached."""
 
 import io
+import os
 from pathlib import Path
 
 import ml_metadata as mlmd
@@ -10,6 +11,7 @@ from rich.console import Console
 from small_pipeline import NAME, run_small, settings_of
 
 from data.errors import UserError
+from modules.search_folders import LOGS, ORACLE
 from pipeline.config import Config, config_class
 from pipeline.disk_use import disk_by_run, disk_in_words
 from pipeline.housekeeping.collect_garbage import collect_garbage
@@ -223,3 +225,19 @@ def _statistics(root: Path, run: str, outcome: int) -> int:
 def _event(artifact: int, execution: int, kind: int) -> pb.Event:
     path = pb.Event.Path(steps=[pb.Event.Path.Step(key="statistics")])
     return pb.Event(artifact_id=artifact, execution_id=execution, type=kind, path=path)
+
+
+def test_of_several_searches_the_last_one_stays_with_its_logs_and_what_was_best(tmp_path: Path, config: Config) -> None:
+    run_small(tmp_path, "r1", data="a", at=1)
+    tuning = tmp_path / "tuning"
+    for at, search in enumerate(("aa", "cc", "bb")):
+        (tuning / search).mkdir(parents=True)
+        (tuning / search / ORACLE).write_text("{}")
+        os.utime(tuning / search / ORACLE, (at, at))
+        for trial in ("00", "01"):
+            (tuning / LOGS / f"{search}-{trial}").mkdir(parents=True)
+    (tuning / "best.yaml").write_text("training: {}")
+    assert "searches of `tune`" in gc(config)
+    left = {str(path.relative_to(tuning)) for path in tuning.rglob("*")}
+    assert left == {"bb", f"bb/{ORACLE}", LOGS, f"{LOGS}/bb-00", f"{LOGS}/bb-01", "best.yaml"}
+    assert "nothing to remove" in gc(config)
