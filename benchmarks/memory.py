@@ -116,7 +116,7 @@ def read_epoch(artifacts: Path) -> None:
     model = tf_keras.Sequential([tf_keras.layers.Embedding(30_522, 8), tf_keras.layers.GlobalAveragePooling1D()])
     model.add(tf_keras.layers.Dense(1))
     model.compile("sgd", tf_keras.losses.BinaryCrossentropy(from_logits=True))
-    epoch = input_pipeline.epochs_of_batches(data.train, data.boundaries, data.batch_size, seed=SEED, epochs=1)
+    epoch = input_pipeline.epochs_of_batches(data.train, data.batch_size, seed=SEED, epochs=1)
     started = time.monotonic()
     batches = 0
     for batches, (inputs, label, *_) in enumerate(epoch, 1):

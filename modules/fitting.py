@@ -83,7 +83,7 @@ class Fitted(NamedTuple):
 def read_data(
     files: Sequence[str], spec: dict[str, Any], head: Head, training: Mapping[str, Any], *, share: float = 1
 ) -> TrainingData:
-    """Looks at all training rows once.
+    """Looks at all training rows.
 
     Args:
       share: of the rows that are not held out, how many are learned.
@@ -91,8 +91,8 @@ def read_data(
     Raises:
       UserError: where the held-out part is not enough.
     """
-    source = (files, spec, head, training["holdout_fraction"])
-    train, holdout = input_pipeline.training_rows(*source, share), input_pipeline.holdout_rows(*source)
+    rows = input_pipeline.all_rows(files, spec, head)
+    train, holdout = input_pipeline.split(rows, training["holdout_fraction"], share=share)
     surveyed, held_out = input_pipeline.survey(train), input_pipeline.survey(holdout)
     _check_holdout(head, held_out, training)
     steps = input_pipeline.number_of_batches(len(surveyed["num_tokens"]), training["batch_size"])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from modules.holdout import HOLDOUT_BUCKETS
+from modules.holdout import HOLDOUT_BUCKETS, holdout_cuts
 
 if TYPE_CHECKING:
     from modules.heads.head import Head
 
+BUCKET, LABEL = "holdout_bucket", "label"
 PARSE_ROWS = 1024
 SHUFFLE_ROWS = 50_000
 # Batches among whose rows those of like length are found. More of them leave less padding, and less chance in which
@@ -23,31 +24,36 @@ EPOCHS_APART = 1_000_003
 
 
 class Rows(NamedTuple):
-    """Where transformed examples are, which of them to read, and the head that makes training rows of them."""
+    """Where transformed examples are, which of them to read, and the head that makes training rows of them.
+
+    first_buckets, end_buckets: of the holdout buckets that are read, by label; one for all where rows have no label.
+    """
 
     files: Sequence[str]
     feature_spec: dict[str, Any]
     head: Head
-    first_bucket: int
-    end_bucket: int
-
-
-def training_rows(
-    files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float, share: float = 1
-) -> Rows:
-    """The part of the training split that is trained on, or a share of it."""
-    first = round(holdout_fraction * HOLDOUT_BUCKETS)
-    return Rows(files, spec, head, first, first + max(round(share * (HOLDOUT_BUCKETS - first)), 1))
-
-
-def holdout_rows(files: Sequence[str], spec: dict[str, Any], head: Head, holdout_fraction: float) -> Rows:
-    """The part of the training split held out for early stopping and the decision."""
-    return Rows(files, spec, head, 0, round(holdout_fraction * HOLDOUT_BUCKETS))
+    first_buckets: tuple[int, ...]
+    end_buckets: tuple[int, ...]
 
 
 def all_rows(files: Sequence[str], spec: dict[str, Any], head: Head) -> Rows:
     """All rows of a split."""
-    return Rows(files, spec, head, 0, HOLDOUT_BUCKETS)
+    return Rows(files, spec, head, (0,), (HOLDOUT_BUCKETS,))
+
+
+def split(rows: Rows, holdout_fraction: float, *, share: float = 1) -> tuple[Rows, Rows]:
+    """The rows of the training split that are trained on, and those held out for early stopping and the decision.
+
+    Args:
+      rows: all of them.
+      holdout_fraction: how much of each label to hold out.
+      share: of the others, how many are trained on.
+    """
+    cuts = holdout_cuts(*_buckets(rows), holdout_fraction)
+    ends = tuple(cut + max(round(share * (HOLDOUT_BUCKETS - cut)), 1) for cut in cuts)
+    return rows._replace(first_buckets=cuts, end_buckets=ends), rows._replace(
+        first_buckets=(0,) * len(cuts), end_buckets=cuts
+    )
 
 
 def survey(rows: Rows) -> dict[str, np.ndarray]:
@@ -143,13 +149,13 @@ def pad_inputs(ids: tf.Tensor, lengths: tf.Tensor, type_ids: tf.Tensor | None = 
 
 def _read(rows: Rows) -> tf.data.Dataset:
     """Batches of training rows, each feature [rows] or ragged [rows, (n)]."""
-    files = sorted(name for pattern in rows.files for name in tf.io.gfile.glob(pattern))
-    spec = {name: rows.feature_spec[name] for name in (*rows.head.features, "holdout_bucket")}
 
     def parse(serialized: tf.Tensor) -> dict[str, Any]:
-        features = tf.io.parse_example(serialized, spec)
-        bucket = features.pop("holdout_bucket")
-        keep = (bucket >= rows.first_bucket) & (bucket < rows.end_bucket)
+        features = _parsed(serialized, rows, (*rows.head.features, BUCKET))
+        bucket = features.pop(BUCKET)
+        label = features[LABEL] if len(rows.end_buckets) > 1 else tf.zeros_like(bucket)
+        first, end = (tf.gather(tf.constant(of, tf.int64), label) for of in (rows.first_buckets, rows.end_buckets))
+        keep = (bucket >= first) & (bucket < end)
         return rows.head.rows(
             {
                 name: tf.ragged.boolean_mask(value, keep) if isinstance(value, tf.RaggedTensor) else value[keep]
@@ -157,8 +163,30 @@ def _read(rows: Rows) -> tf.data.Dataset:
             }
         )
 
-    dataset = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(PARSE_ROWS)
-    return dataset.map(parse, num_parallel_calls=2).with_options(_options())
+    return _records(rows).map(parse, num_parallel_calls=2).with_options(_options())
+
+
+def _buckets(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Holdout buckets and labels <int64>[rows] of all rows, in one pass; the labels are 0 where rows have none."""
+    names = (BUCKET, LABEL) if LABEL in rows.head.features else (BUCKET,)
+    found: list[list[np.ndarray]] = [[np.zeros(0, np.int64)], [np.zeros(0, np.int64)]]
+    for serialized in _records(rows).with_options(_options()):
+        features = _parsed(serialized, rows, names)
+        bucket = features[BUCKET].numpy()
+        found[0].append(bucket)
+        found[1].append(features[LABEL].numpy() if LABEL in features else np.zeros_like(bucket))
+    buckets, labels = map(np.concatenate, found)
+    return buckets, labels
+
+
+def _records(rows: Rows) -> tf.data.Dataset:
+    files = sorted(name for pattern in rows.files for name in tf.io.gfile.glob(pattern))
+    return tf.data.TFRecordDataset(files, compression_type="GZIP").batch(PARSE_ROWS)
+
+
+def _parsed(serialized: tf.Tensor, rows: Rows, names: Sequence[str]) -> dict[str, Any]:
+    parsed: dict[str, Any] = tf.io.parse_example(serialized, {name: rows.feature_spec[name] for name in names})
+    return parsed
 
 
 def _options() -> tf.data.Options:

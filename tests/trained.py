@@ -80,7 +80,7 @@ def train(
     if not file.exists():
         write_rows(file)
     tf_keras.utils.set_random_seed(seed)
-    train_rows, holdout = (Rows([str(file)], SPEC, HEAD, *part) for part in ((200, 1000), (0, 200)))
+    train_rows, holdout = (Rows([str(file)], SPEC, HEAD, *part) for part in (((200,), (1000,)), ((0,), (200,))))
     steps = number_of_batches(len(survey(train_rows)["num_tokens"]), BATCH)
     model = (
         HEAD.build(SmallEncoder(), dropout=0.0) if encoder is None else HEAD.build(load_encoder(encoder), dropout=0.3)

@@ -15,12 +15,12 @@ from modules.input_pipeline import (
     PARSE_ROWS,
     WINDOW_BATCHES,
     Rows,
+    all_rows,
     batches,
-    holdout_rows,
     number_of_batches,
     pad_inputs,
+    split,
     survey,
-    training_rows,
 )
 
 SPEC = {
@@ -65,7 +65,7 @@ def serialized(row: int, length: int, bucket: int) -> bytes:
 
 
 def all_of(files: list[str]) -> Rows:
-    return Rows(files, SPEC, HEAD, 0, 1000)
+    return all_rows(files, SPEC, HEAD)
 
 
 def row_numbers(dataset: tf.data.Dataset) -> list[int]:
@@ -82,12 +82,14 @@ def random_lengths(rows: int, longest: int = 100) -> np.ndarray:
 
 def test_every_row_is_trained_on_or_held_out_and_none_is_both(write: Write) -> None:
     buckets = np.random.default_rng(1).integers(0, 1000, 500)
-    buckets[:4] = [0, 99, 100, 999]
-    files = write(random_lengths(500), buckets)
-    train = row_numbers(batches(training_rows(files, SPEC, HEAD, 0.1), 16))
-    holdout = row_numbers(batches(holdout_rows(files, SPEC, HEAD, 0.1), 16))
+    parts = split(all_of(write(random_lengths(500), buckets)), 0.1)
+    train, holdout = (row_numbers(batches(part, 16)) for part in parts)
     assert sorted(train + holdout) == list(range(500))
-    assert set(holdout) == set(np.flatnonzero(buckets < 100))
+    for label in (0, 1):  # of each as many, those of the lowest buckets
+        own = np.flatnonzero(np.arange(500) % 2 == label)
+        held = sorted(buckets[row] for row in holdout if row % 2 == label)
+        assert 25 <= len(held) <= 27
+        assert held == sorted(buckets[own])[: len(held)]
 
 
 def test_more_rows_than_one_parsing_batch_holds_all_come_out(write: Write) -> None:
@@ -97,17 +99,19 @@ def test_more_rows_than_one_parsing_batch_holds_all_come_out(write: Write) -> No
 
 
 def test_the_survey_gives_lengths_and_labels_of_the_selected_rows_alone(write: Write) -> None:
-    files = write([5, 3, 9, 4], buckets=[0, 200, 0, 999], files=1)
-    assert surveyed(training_rows(files, SPEC, HEAD, 0.1)) == {"num_tokens": [3, 4], "label": [1, 1]}
-    assert surveyed(holdout_rows(files, SPEC, HEAD, 0.1)) == {"num_tokens": [5, 9], "label": [0, 0]}
-    nothing = survey(Rows(files, SPEC, HEAD, 300, 301))
+    files = write([5, 3, 9, 4, 7, 6], buckets=[0, 200, 300, 999, 400, 150], files=1)
+    train, holdout = split(all_of(files), 0.1)
+    assert surveyed(train) == {"num_tokens": [3, 9, 4, 7], "label": [1, 0, 1, 0]}
+    assert surveyed(holdout) == {"num_tokens": [5, 6], "label": [0, 1]}
+    nothing = survey(Rows(files, SPEC, HEAD, (301,), (302,)))
     assert {name: values.shape for name, values in nothing.items()} == {"num_tokens": (0,), "label": (0,)}
 
 
-def test_no_holdout_bucket_leaves_everything_to_training(write: Write) -> None:
-    files = write([2, 2, 2], buckets=[0, 1, 999])
-    assert surveyed(training_rows(files, SPEC, HEAD, 0.0))["num_tokens"] == [2, 2, 2]
-    assert surveyed(holdout_rows(files, SPEC, HEAD, 0.0))["num_tokens"] == []
+def test_a_share_of_the_rows_trained_on_is_taken_by_their_buckets_too(write: Write) -> None:
+    rows = all_of(write(np.full(10, 2), buckets=[0, 0, 100, 100, 300, 300, 600, 600, 900, 900]))
+    train, holdout = split(rows, 0.1, share=0.5)
+    assert sorted(row_numbers(batches(holdout, 4))) == [0, 1]
+    assert sorted(row_numbers(batches(train, 4))) == [2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32, 500])
@@ -184,7 +188,7 @@ class Pieces(BinaryHead):
 
 def test_a_head_makes_more_or_fewer_rows_of_them_and_says_what_pads_them(write: Write) -> None:
     head = Pieces(["no", "yes"], goal="best_f1", target=None)
-    rows = Rows(write([5, 2, 3], files=1), SPEC, head, 0, 1000)
+    rows = all_rows(write([5, 2, 3], files=1), SPEC, head)
     assert surveyed(rows) == {"num_tokens": [5, 5, 3], "label": [0, 0, 0]}
     [(inputs, labels)] = batches(rows, 4)
     assert inputs["ids"].numpy().tolist() == [[3, 7, 7, -1, -1], [1, 7, 7, 7, 7], [1, 7, 7, 7, 7]]
@@ -223,15 +227,15 @@ def test_autotuning_and_sharding_of_the_data_are_off(write: Write) -> None:
 
 
 def test_transform_s_own_files_are_read_whole(transformed: Any) -> None:
-    source = (transformed.files, transformed.output.transformed_feature_spec(), HEAD, 0.2)
-    train, holdout = training_rows(*source), holdout_rows(*source)
+    rows = all_rows(transformed.files, transformed.output.transformed_feature_spec(), HEAD)
+    train, holdout = split(rows, 0.2)
     found = [surveyed(train), surveyed(holdout)]
     lengths, labels = ([value for part in found for value in part[name]] for name in ("num_tokens", "label"))
     assert Counter(labels) == Counter(transformed.labels)
     expected = transformed.output.transform_features_layer()({"text": tf.constant(transformed.texts)[:, None]})
     assert sorted(lengths) == sorted(expected["num_tokens"].numpy())
 
-    rows = [
+    read = [
         (inputs["input_word_ids"][row][: length.numpy()].numpy().tolist(), label.numpy().item())
         for part in (train, holdout)
         for inputs, label_column in batches(part, 8)
@@ -240,4 +244,4 @@ def test_transform_s_own_files_are_read_whole(transformed: Any) -> None:
         )
     ]
     wanted = zip(expected["input_word_ids"].to_list(), transformed.labels, strict=True)
-    assert sorted(rows) == sorted((ids, float(label)) for ids, label in wanted)
+    assert sorted(read) == sorted((ids, float(label)) for ids, label in wanted)

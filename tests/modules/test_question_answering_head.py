@@ -101,7 +101,7 @@ def learned(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lea
     output = transform_rows(rows, task, vocab_file, MAX_SEQ_LENGTH, folder)
     head = _head(task, vocab_file)
 
-    everything = input_pipeline.Rows([str(folder / "rows*")], output.transformed_feature_spec(), head, 0, 1000)
+    everything = input_pipeline.all_rows([str(folder / "rows*")], output.transformed_feature_spec(), head)
     windows = len(input_pipeline.survey(everything)["num_tokens"])
     assert windows > 3 * ROWS, "contexts must be longer than a window for this test to mean something"
     tf_keras.utils.set_random_seed(1)

@@ -372,7 +372,7 @@ def test_training_rows_have_the_tags_of_the_words_that_they_own_and_begin_no_ent
 
 def test_a_batch_is_padded_with_no_tag_and_has_all_words(tagged: Transformed) -> None:
     head = _task("crf").head(max_seq_length=MAX_SEQ_LENGTH, cls=CLS, sep=SEP)
-    rows = input_pipeline.Rows(tagged.files, tagged.output.transformed_feature_spec(), head, 0, 1000)
+    rows = input_pipeline.all_rows(tagged.files, tagged.output.transformed_feature_spec(), head)
     [(inputs, targets)] = input_pipeline.batches(rows, 100)
     lengths = input_pipeline.survey(rows)["num_tokens"]
     assert len(lengths) > len(SENTENCES)
