@@ -120,6 +120,7 @@ def fit(
             warmup_fraction=training["warmup_fraction"],
             total_steps=data.steps * training["epochs"],
             weight_decay=training["weight_decay"],
+            epoch_steps=data.steps,
         )
         optimizer.build(model.trainable_variables)
         if precision == "float16":

@@ -38,7 +38,7 @@ class SmallEncoder(tf_keras.layers.Layer):
 
     def build(self, shape: Any) -> None:
         start = tf_keras.initializers.RandomUniform(seed=5)
-        self.table = self.add_weight("table", (WORDS, 8), initializer=start)
+        self.table = self.add_weight("embedding", (WORDS, 8), initializer=start)
         self.dense = self.add_weight("dense", (8, 8), initializer=tf_keras.initializers.GlorotUniform(seed=6))
         super().build(shape)
 

@@ -1,6 +1,7 @@
 """The schedule against its formula in plain Python; what weight decay touches on the encoder's real variables."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from modules import optimizer as optimizer_module
 from modules.classifier import build_classifier
 from modules.encoder import load_encoder
-from modules.optimizer import TouchedRowsAdamW, WarmupLinearDecay, adamw, is_decayed
+from modules.optimizer import DeferredRowsAdamW, WarmupLinearDecay, adamw, is_decayed
 
 
 def expected_rate(step: int, peak: float, warmup: int, total: int) -> float:
@@ -131,7 +133,7 @@ def test_weights_with_whole_gradients_go_where_keras_s_adamw_takes_them() -> Non
     start = [random.normal(size=shape).astype(np.float32) for shape in ((3, 4), (4,))]
     steps = [[random.normal(size=w.shape).astype(np.float32) for w in start] for _ in range(5)]
     ends = []
-    for make in (TouchedRowsAdamW, tf_keras.optimizers.AdamW):
+    for make in (partial(DeferredRowsAdamW, epoch_steps=5), tf_keras.optimizers.AdamW):
         weights = [tf.Variable(w, name=name) for w, name in zip(start, ("kernel", "bias"), strict=True)]
         optimizer = make(**SETTINGS)
         optimizer.exclude_from_weight_decay(var_list=[weights[1]])
@@ -142,26 +144,78 @@ def test_weights_with_whole_gradients_go_where_keras_s_adamw_takes_them() -> Non
         np.testing.assert_allclose(ours, keras_s, atol=1e-5)
 
 
-def test_rows_that_a_batch_has_are_updated_as_by_adamw_and_all_others_are_left_alone() -> None:
-    table = np.arange(8, dtype=np.float32).reshape(4, 2)
-    embedding, whole = tf.Variable(table), tf.Variable(table)
-    ours, keras_s = TouchedRowsAdamW(**SETTINGS), tf_keras.optimizers.AdamW(**SETTINGS)
-    for value in (0.3, -0.2):
-        # Row 2 twice: its gradient is the sum.
-        ours.apply_gradients([(rows_of([(2, value), (0, 0.1), (2, value)]), embedding)])
-        dense = np.zeros((4, 2), np.float32)
-        dense[2], dense[0] = (2 * value, -2 * value), (0.1, -0.1)
-        keras_s.apply_gradients([(tf.constant(dense), whole)])
-    np.testing.assert_allclose(embedding.numpy()[[0, 2]], whole.numpy()[[0, 2]], rtol=1e-5)
-    np.testing.assert_array_equal(embedding.numpy()[[1, 3]], table[[1, 3]])
-    momentum = ours._momentums[0].numpy()
-    assert (momentum[[1, 3]] == 0).all()
-    assert (momentum[[0, 2]] != 0).all()
+def table_after(optimizer: tf_keras.optimizers.Optimizer, steps: list[dict[int, float]], *, whole: bool) -> np.ndarray:
+    """An embedding of 4 rows after these gradients by row; `whole` with zeros for all other rows."""
+    embedding = tf.Variable(np.arange(1, 9, dtype=np.float32).reshape(4, 2), name="embedding")
+    for gradients in steps:
+        sparse = rows_of(list(gradients.items()))
+        optimizer.apply_gradients([(tf.convert_to_tensor(sparse) if whole else sparse, embedding)])
+    return embedding.numpy()
+
+
+# Rows 0 in each, 1 seldom, 2 once, 3 never.
+STEPS = [{0: 0.3, 2: 0.2}, *[{0: -0.1}] * 4, {0: 0.2, 1: -0.3}, *[{0: 0.05}] * 9, {1: 0.1}, *[{0: -0.02}] * 4]
+
+
+@pytest.mark.parametrize("epoch_steps", [20, 5, 7])
+@pytest.mark.parametrize("settled_every", [3, 16, 100])
+def test_rows_that_wait_end_where_adamw_would_have_taken_them_step_by_step(
+    settled_every: int, epoch_steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizer_module, "SETTLED_EVERY", settled_every)
+    rate = WarmupLinearDecay(0.1, warmup_steps=4, total_steps=2 * len(STEPS))
+    settings = {**SETTINGS, "learning_rate": rate, "weight_decay": 0.1, "epsilon": 1e-9}
+    ours = DeferredRowsAdamW(epoch_steps=epoch_steps, **settings)
+    keras_s = tf_keras.optimizers.AdamW(**settings)
+    ends = table_after(ours, STEPS, whole=False), table_after(keras_s, STEPS, whole=True)
+    waits = ours._deferred[0].steps.numpy()
+    if len(STEPS) % epoch_steps == 0:
+        np.testing.assert_allclose(ends[0], ends[1], rtol=2e-5)
+        np.testing.assert_allclose(ours._momentums[0], keras_s._momentums[0], rtol=1e-4, atol=1e-9)
+        assert not waits.any()
+    else:
+        assert waits[0] == 0 < waits[3]
+        np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=2e-5)
+
+
+def test_a_row_that_waits_is_not_moved_before_it_is_its_turn() -> None:
+    steps = [{0: 0.3, 2: 0.2}, {0: 0.1}, {0: 0.1}]
+    first, last = (table_after(DeferredRowsAdamW(epoch_steps=100, **SETTINGS), steps[:n], whole=False) for n in (1, 3))
+    np.testing.assert_array_equal(first[1:], last[1:])
+    assert (first[0] != last[0]).all()
+
+
+def test_a_row_that_a_batch_has_twice_has_the_sum_as_its_gradient() -> None:
+    embedding, whole = (tf.Variable(np.ones((4, 2), np.float32), name="embedding") for _ in range(2))
+    ours = DeferredRowsAdamW(epoch_steps=1, **SETTINGS)
+    ours.apply_gradients([(rows_of([(2, 0.3), (0, 0.1), (2, 0.3)]), embedding)])
+    keras_s = tf_keras.optimizers.AdamW(**SETTINGS)
+    keras_s.apply_gradients([(tf.convert_to_tensor(rows_of([(2, 0.6), (0, 0.1)])), whole)])
+    np.testing.assert_allclose(embedding, whole, rtol=1e-5)
+
+
+def test_what_waits_is_in_a_checkpoint(tmp_path: Path) -> None:
+    ends = []
+    for cut in (None, 7):
+        embedding = tf.Variable(np.ones((4, 2), np.float32), name="embedding")
+        ours = DeferredRowsAdamW(epoch_steps=len(STEPS), **SETTINGS)
+        ours.build([embedding])
+        for at, gradients in enumerate(STEPS):
+            if at == cut:
+                path = tf.train.Checkpoint(optimizer=ours, embedding=embedding).save(str(tmp_path / "c"))
+                embedding = tf.Variable(np.zeros((4, 2), np.float32), name="embedding")
+                ours = DeferredRowsAdamW(epoch_steps=len(STEPS), **SETTINGS)
+                ours.build([embedding])
+                tf.train.Checkpoint(optimizer=ours, embedding=embedding).restore(path).assert_consumed()
+                assert ours._deferred[0].steps.numpy().any()
+            ours.apply_gradients([(rows_of(list(gradients.items())), embedding)])
+        ends.append(embedding.numpy())
+    np.testing.assert_array_equal(*ends)
 
 
 def test_the_norm_that_is_clipped_counts_a_row_that_is_there_twice_once() -> None:
-    embedding, bias = tf.Variable(tf.zeros([4, 2])), tf.Variable([0.0])
-    optimizer = TouchedRowsAdamW(**SETTINGS)
+    embedding, bias = tf.Variable(tf.zeros([4, 2]), name="embedding"), tf.Variable([0.0])
+    optimizer = DeferredRowsAdamW(epoch_steps=5, **SETTINGS)
     # Row 1 is (3 + 1, -(3 + 1)), the bias 2: a norm of 6.
     optimizer.apply_gradients([(rows_of([(1, 3.0), (1, 1.0)]), embedding), (tf.constant([2.0]), bias)])
     np.testing.assert_allclose(optimizer._momentums[0].numpy()[1], [0.1 * 4 / 6, -0.1 * 4 / 6], rtol=1e-5)
