@@ -5,7 +5,6 @@ gets to see a model, which is whoever's that runs the trials.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from keras_tuner.oracles import BayesianOptimizationOracle
 
 from data.errors import UserError
+from data.whole_file import put_file
 from modules.heads.head import Watch
 from modules.progress import LOGGER, tell
 
@@ -101,10 +101,10 @@ class SearchOracle(BayesianOptimizationOracle):
         self.start_order += [id_ for id_ in left if id_ not in self.start_order]
 
     def save(self) -> None:
-        _put(Path(self._get_oracle_fname()), self.get_state())
+        put_file(Path(self._get_oracle_fname()), _json(self.get_state()))
 
     def _save_trial(self, trial: Trial) -> None:
-        _put(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+        put_file(Path(self._get_trial_dir(trial.trial_id), "trial.json"), _json(trial.get_state()))
 
 
 class Search(BaseTuner):
@@ -164,7 +164,7 @@ class Search(BaseTuner):
 
     def save(self) -> None:
         self.oracle.save()
-        _put(Path(self._get_tuner_fname()), self.get_state())
+        put_file(Path(self._get_tuner_fname()), _json(self.get_state()))
 
     def _tell_trials(self) -> None:
         trials = [self.oracle.trials[id_] for id_ in self.oracle.start_order]
@@ -196,8 +196,5 @@ def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for name, v in values.items()}
 
 
-def _put(file: Path, state: dict[str, Any]) -> None:
-    """Whole or not at all, which KerasTuner's own writing is not."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps(state), encoding="utf-8")
-    os.replace(partial, file)
+def _json(state: dict[str, Any]) -> bytes:
+    return json.dumps(state).encode()

@@ -9,8 +9,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.orchestration import pipeline_pb2
 
 from data.errors import UserError
+from data.whole_file import put_file
 from pipeline.dag_description import PREPARE, VERDICT
-from pipeline.whole_file import put_file
 
 FOLDER = "compiled"
 

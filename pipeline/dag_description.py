@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.whole_file import put_file
+from data.whole_file import put_file
 
 FORMAT = 1
 PREPARE, VERDICT = "Prepare", "Verdict"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data.errors import UserError
-from pipeline.whole_file import put_file
+from data.whole_file import put_file
 
 FILE = ".lease"
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.staging import Source, Staged, stage
+from data.whole_file import put_file
 from modules.slices import columns_of
 from pipeline.config import Config
-from pipeline.whole_file import put_file
 
 
 def source_of(config: Config) -> Source:

@@ -10,10 +10,10 @@ from typing import Any
 
 import psutil
 
+from data.whole_file import put_file
 from pipeline.lease import lease_of
 from pipeline.store_address import StoreAddress, address_from
 from pipeline.watch import ComponentReport
-from pipeline.whole_file import put_file
 
 FOLDER = "runs"
 # A run's own graph, and the parts of it that ran once more: under the run's id in ML Metadata, with one of these.

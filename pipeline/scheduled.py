@@ -12,6 +12,7 @@ from rich.markup import escape
 from data.encoders import begin
 from data.errors import UserError
 from data.staging import Staged, read_staged
+from data.whole_file import put_file
 from pipeline.config import Config
 from pipeline.dag_description import PREPARE, VERDICT
 from pipeline.lease import release
@@ -26,7 +27,6 @@ from pipeline.tracking.tracked import tracked
 from pipeline.tuned import with_tuned
 from pipeline.verdict import show_answers, show_end, written_report
 from pipeline.view import logs_in_words
-from pipeline.whole_file import put_file
 
 EXIT_CODES = {"pushed": 0, "current": 0, "promoted": 0, "rejected": 99}
 SKIPPED = 99

@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from data.errors import UserError
 from data.source import NEW, OLD, SPAN
-from pipeline.whole_file import put_file
+from data.whole_file import put_file
 
 REMEDY = "mend it, or write it anew: tfx-bert schema freeze CONFIG --force"
 

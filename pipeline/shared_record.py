@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.whole_file import put_file
 from pipeline.records import FOLDER, RunRecord, record_in
 from pipeline.run import COMPONENTS
 from pipeline.watch import ComponentReport
-from pipeline.whole_file import put_file
 
 # What file systems, MLMD and URLs take; the scheduler's own ids, manual__2026-01-31T00:00:00+00:00 say, are of these.
 RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+~@=-]*")

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UserError
+from data.whole_file import put_file
 from pipeline.config import Config
 from pipeline.settings.model import LATEST
 from pipeline.settings.tuning import TUNED
-from pipeline.whole_file import put_file
 
 # Of an artifact root: the searches, each in a folder of KerasTuner's, and what the last one found.
 FOLDER, BEST = "tuning", "best.yaml"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.whole_file import put_file
 from pipeline.report.page import render
 from pipeline.report.words import cleaned
-from pipeline.whole_file import put_file
 
 FOLDER = "reports"
 

@@ -11,11 +11,11 @@ from typing import Any
 from data.csv_records import Fault
 from data.errors import DataError
 from data.split_files import Quarantine, csv_writer
+from data.whole_file import put_file
 from data.whole_folder import new_folder, remove_leftovers
 from modules.tasks.task import Task
 from pipeline.request_table import SHOWN_FAULTS, Request, RequestTable, faults_in_words, read_requests
 from pipeline.score.model import ScoringModel
-from pipeline.whole_file import put_file
 
 FOLDER, WORK, JOB, QUARANTINE = "score", "job", "job.json", "quarantine.csv"
 PROGRESS_EVERY = 10_000

@@ -13,11 +13,11 @@ from scheduled_runs import NODES, Scheduler
 from tfx.proto.orchestration import pipeline_pb2
 
 from data.errors import UserError
+from data.whole_file import put_file
 from pipeline.compiled import read_ir, upstream_nodes
 from pipeline.config_file import load_config
 from pipeline.dag_description import DagTask, description, node_tasks, write_description
 from pipeline.dag_files import write_dag_files
-from pipeline.whole_file import put_file
 
 PROJECT = Path(__file__).parents[2]
 
