@@ -136,12 +136,12 @@ def test_no_file_of_a_search_is_ever_half_written(tmp_path: Path, monkeypatch: p
     whole = {file: file.read_bytes() for file in (tmp_path / "search").rglob("*.json")}
     assert {file.name for file in whole} == {"oracle.json", "tuner0.json", "trial.json"}
 
-    def torn(self: Path, text: str, **_: Any) -> None:
-        with open(self, "w") as file:
-            file.write(text[:5])
+    def torn(self: Path, content: bytes) -> None:
+        with open(self, "wb") as file:
+            file.write(content[:5])
         raise Killed
 
-    monkeypatch.setattr(Path, "write_text", torn)
+    monkeypatch.setattr(Path, "write_bytes", torn)
     with pytest.raises(Killed):
         search(tmp_path, Trainings(), trials=3)
     assert {file: file.read_bytes() for file in whole} == whole
