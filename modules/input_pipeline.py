@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from modules.example_files import read_batches
 from modules.holdout import HOLDOUT_BUCKETS, holdout_cuts
 
 if TYPE_CHECKING:
     from modules.heads.head import Head
 
 BUCKET, LABEL = "holdout_bucket", "label"
-PARSE_ROWS = 1024
 SHUFFLE_ROWS = 50_000
 # Batches among whose rows those of like length are found. More of them leave less padding, and less chance in which
 # rows meet; Hugging Face's group_by_length takes as many.
@@ -170,7 +170,7 @@ def _buckets(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Holdout buckets and labels <int64>[rows] of all rows, in one pass; the labels are 0 where rows have none."""
     names = (BUCKET, LABEL) if LABEL in rows.head.features else (BUCKET,)
     found: list[list[np.ndarray]] = [[np.zeros(0, np.int64)], [np.zeros(0, np.int64)]]
-    for serialized in _records(rows).with_options(_options()):
+    for serialized in _records(rows):
         features = _parsed(serialized, rows, names)
         bucket = features[BUCKET].numpy()
         found[0].append(bucket)
@@ -180,8 +180,7 @@ def _buckets(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _records(rows: Rows) -> tf.data.Dataset:
-    files = sorted(name for pattern in rows.files for name in tf.io.gfile.glob(pattern))
-    return tf.data.TFRecordDataset(files, compression_type="GZIP").batch(PARSE_ROWS)
+    return read_batches(sorted(name for pattern in rows.files for name in tf.io.gfile.glob(pattern)))
 
 
 def _parsed(serialized: tf.Tensor, rows: Rows, names: Sequence[str]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.example_files import BATCH_ROWS
 from modules.heads.classification import BinaryHead
 from modules.heads.head import Batch
 from modules.input_pipeline import (
-    PARSE_ROWS,
     WINDOW_BATCHES,
     Rows,
     all_rows,
@@ -93,7 +93,7 @@ def test_every_row_is_trained_on_or_held_out_and_none_is_both(write: Write) -> N
 
 
 def test_more_rows_than_one_parsing_batch_holds_all_come_out(write: Write) -> None:
-    rows = 2 * PARSE_ROWS + 3
+    rows = 2 * BATCH_ROWS + 3
     files = write(np.full(rows, 2), files=1)
     assert sorted(row_numbers(batches(all_of(files), 64))) == list(range(rows))
 
