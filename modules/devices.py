@@ -43,13 +43,15 @@ def training_precision(mode: str) -> str:
     Raises:
       UserError: where `mode` is float16 and there is no GPU.
     """
+    if tf.config.list_physical_devices("GPU"):
+        return "none" if mode == "auto" else mode
     if mode == "auto":
-        return "bfloat16" if not tf.config.list_physical_devices("GPU") and cpu_has_bfloat16() else "none"
-    if mode == "float16" and not tf.config.list_physical_devices("GPU"):
+        return "bfloat16" if cpu_has_bfloat16() else "none"
+    if mode == "float16":
         raise UserError(
             "training.mixed_precision is 'float16', but there is no GPU: use 'none', or 'auto' for what the CPU has"
         )
-    if mode == "bfloat16" and not tf.config.list_physical_devices("GPU") and not cpu_has_bfloat16():
+    if mode == "bfloat16" and not cpu_has_bfloat16():
         tell("this CPU does not multiply bfloat16 itself: training.mixed_precision 'none' or 'auto' is faster here")
     return mode
 
