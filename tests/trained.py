@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from int_examples import int_example
 
 from modules.checkpoints import Checkpoints
 from modules.devices import determinism
@@ -57,8 +58,7 @@ def write_rows(file: Path) -> None:
             label = int(ids[0] > WORDS / 2)
             values = {"input_word_ids": ids, "num_tokens": [len(ids)], "truncated": [0], "label": [label]}
             values["holdout_bucket"] = [row * 1000 // ROWS]
-            feature = {n: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for n, v in values.items()}
-            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+            writer.write(int_example(values))
 
 
 def train(

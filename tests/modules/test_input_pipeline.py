@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from int_examples import int_example
 
 from modules.example_files import BATCH_ROWS
 from modules.heads.classification import BinaryHead
@@ -60,8 +61,7 @@ def serialized(row: int, length: int, bucket: int) -> bytes:
         "holdout_bucket": [bucket],
         "label": [row % 2],
     }
-    feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in values.items()}
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return int_example(values)
 
 
 def all_of(files: list[str]) -> Rows:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from int_examples import int_example
 from safetensors.numpy import load_file
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tiny_encoder import SPECIAL_TOKENS
@@ -30,6 +31,8 @@ from modules.tasks import task_from
 from modules.trainer import RECORD, run_fn
 
 TRAINER_PROCESS = Path(__file__).parents[1] / "trainer_process.py"
+
+NOTHING_HELD_OUT = "no row of the training split was held out for early stopping: raise"
 
 TRAINING = {
     "epochs": 1,
@@ -74,47 +77,37 @@ def arguments(transformed: Any, folder: Path, task: str = "binary", holdout_frac
     )
 
 
-def serialized(text: int, label: int) -> bytes:
-    values = {"input_word_ids": [2, text, 3], "num_tokens": [3], "holdout_bucket": [text], "label": [label]}
-    feature = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in values.items()}
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
-
-
 def rows_of(labels: Sequence[int], folder: Path) -> list[str]:
     """One file with a row for each label, of texts of their own."""
     with tf.io.TFRecordWriter(str(folder / "rows.gz"), "GZIP") as writer:
         for text, label in enumerate(labels, 10):
-            writer.write(serialized(text, label))
+            ids = [2, text, 3]
+            values = {"input_word_ids": ids, "num_tokens": [3], "holdout_bucket": [text], "label": [label]}
+            writer.write(int_example(values))
     return [str(folder / "rows.gz")]
 
 
-def test_a_held_out_part_that_lacks_a_class_is_told_with_its_counts_before_anything_is_loaded(
-    transformed: Any, tmp_path: Path
-) -> None:
-    """One row of a class is learned: none is left to be held out."""
-    given = arguments(transformed, tmp_path / "out", holdout_fraction=0.25)
-    given.train_files = rows_of([0, 0, 0, 0, 1], tmp_path)
-    with pytest.raises(UserError) as raised:
-        run_fn(given)
-    assert str(raised.value) == (
-        "the held-out part of the training split has {'sincere': 1, 'insincere': 0} rows, but the threshold needs both"
-        " classes: raise training.holdout_fraction (now 0.25) or give more data"
-    )
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("task", ["binary", "multiclass"])
-def test_a_part_that_holds_out_no_row_at_all_is_told_whatever_the_task(
-    task: str, transformed: Any, tmp_path: Path
+@pytest.mark.parametrize(
+    ("task", "labels", "told"),
+    [
+        # One row of a class is learned: none is left to be held out.
+        (
+            "binary",
+            [0, 0, 0, 0, 1],
+            "the held-out part of the training split has {'sincere': 1, 'insincere': 0} rows, but the threshold needs"
+            " both classes: raise",
+        ),
+        *((task, [0, 1], NOTHING_HELD_OUT) for task in ("binary", "multiclass")),
+    ],
+)
+def test_a_held_out_part_that_is_not_enough_is_told_before_anything_is_loaded(
+    task: str, labels: list[int], told: str, transformed: Any, tmp_path: Path
 ) -> None:
     given = arguments(transformed, tmp_path / "out", task, holdout_fraction=0.25)
-    given.train_files = rows_of([0, 1], tmp_path)
+    given.train_files = rows_of(labels, tmp_path)
     with pytest.raises(UserError) as raised:
         run_fn(given)
-    assert str(raised.value) == (
-        "no row of the training split was held out for early stopping: raise training.holdout_fraction (now 0.25)"
-        " or give more data"
-    )
+    assert str(raised.value) == f"{told} training.holdout_fraction (now 0.25) or give more data"
     assert not (tmp_path / "out").exists()
 
 
