@@ -49,7 +49,12 @@ def main() -> None:
         )
         model = head.build(load_encoder(handle), dropout=0.1)
         optimizer = adamw(
-            model.trainable_variables, learning_rate=1e-4, warmup_fraction=0.1, total_steps=1000, weight_decay=0.01
+            model.trainable_variables,
+            learning_rate=1e-4,
+            warmup_fraction=0.1,
+            epoch_steps=1000,
+            epochs=1,
+            weight_decay=0.01,
         )
         model.compile(optimizer, head.loss(model))
         steps[name] = model

@@ -118,9 +118,9 @@ def fit(
             model.trainable_variables,
             learning_rate=training["learning_rate"],
             warmup_fraction=training["warmup_fraction"],
-            total_steps=data.steps * training["epochs"],
-            weight_decay=training["weight_decay"],
             epoch_steps=data.steps,
+            epochs=training["epochs"],
+            weight_decay=training["weight_decay"],
         )
         optimizer.build(model.trainable_variables)
         if precision == "float16":

@@ -40,18 +40,14 @@ def adamw(
     *,
     learning_rate: float,
     warmup_fraction: float,
-    total_steps: int,
+    epoch_steps: int,
+    epochs: int,
     weight_decay: float,
-    epoch_steps: int | None = None,
 ) -> tf_keras.optimizers.Optimizer:
-    """The optimizer for a model with these trainable variables; gradients are clipped to a global norm of 1.
-
-    `epoch_steps`: after how many steps the weights are looked at, all steps by default.
-    """
+    """The optimizer for a model with these trainable variables; gradients are clipped to a global norm of 1."""
+    total_steps = epoch_steps * epochs
     schedule = WarmupLinearDecay(learning_rate, round(warmup_fraction * total_steps), total_steps)
-    optimizer = DeferredRowsAdamW(
-        schedule, epoch_steps or total_steps, weight_decay=weight_decay, epsilon=1e-6, global_clipnorm=1.0
-    )
+    optimizer = DeferredRowsAdamW(schedule, epoch_steps, weight_decay=weight_decay, epsilon=1e-6, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_decayed(v)])
     return optimizer
 

@@ -89,7 +89,8 @@ def train(
         model.trainable_variables,
         learning_rate=learning_rate,
         warmup_fraction=0.2,
-        total_steps=steps * epochs,
+        epoch_steps=steps,
+        epochs=epochs,
         weight_decay=0.01,
     )
     optimizer.build(model.trainable_variables)

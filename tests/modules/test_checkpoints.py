@@ -17,6 +17,7 @@ from trained import EPOCHS, After, train
 from data.errors import UserError
 from modules import stop
 from modules.checkpoints import ABANDONED_DAYS, Checkpoints, Place, folder_for, remove
+from modules.optimizer import SETTLED_EVERY
 
 TRAINED = Path(__file__).parents[1] / "trained.py"
 
@@ -232,3 +233,12 @@ def test_a_training_that_is_through_removes_its_checkpoints_and_old_ones_of_othe
 def test_tensorflow_s_legacy_keras_still_asks_where_to_begin() -> None:
     assert "_training_state" in tf_keras.Model._maybe_load_initial_counters_from_ckpt.__code__.co_names
     assert tf.__version__.startswith("2.21")
+
+
+def test_when_an_epoch_is_judged_no_row_of_the_embedding_waits_for_a_step(
+    whole: tuple[list[np.ndarray], Checkpoints],
+) -> None:
+    assert steps_of(whole) * EPOCHS % SETTLED_EVERY != 0
+    [waiting] = whole[1]._checkpoint.optimizer._deferred.values()
+    assert not waiting.steps.numpy().any()
+    assert not waiting.way.numpy().any()

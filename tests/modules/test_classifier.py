@@ -61,7 +61,7 @@ def test_dropout_is_on_in_training_at_its_rate_and_off_in_inference(model: tf_ke
 def trained_a_step(model: tf_keras.Model, head: Head, inputs: dict[str, tf.Tensor], targets: tf.Tensor) -> None:
     """One step lowers the head's loss and moves the embeddings; the head's metrics are measured beside it."""
     optimizer = adamw(
-        model.trainable_variables, learning_rate=1e-4, warmup_fraction=0.0, total_steps=10, weight_decay=0.01
+        model.trainable_variables, learning_rate=1e-4, warmup_fraction=0.0, epoch_steps=10, epochs=1, weight_decay=0.01
     )
     metrics = head.training_metrics(model)
     model.compile(optimizer, head.loss(model), metrics=metrics)

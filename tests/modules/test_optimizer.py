@@ -81,21 +81,21 @@ def test_decay_goes_by_name_and_rank(name: str, shape: tuple[int, ...], decayed:
 
 def test_a_step_without_gradients_shrinks_kernels_by_rate_times_decay_and_leaves_biases() -> None:
     kernel, bias = tf.Variable(tf.ones([2, 3]), name="kernel"), tf.Variable(tf.ones([3, 5]), name="bias")
-    optimizer = adamw([kernel, bias], learning_rate=0.5, warmup_fraction=0, total_steps=10, weight_decay=0.1)
+    optimizer = adamw([kernel, bias], learning_rate=0.5, warmup_fraction=0, epoch_steps=10, epochs=1, weight_decay=0.1)
     optimizer.apply_gradients([(tf.zeros([2, 3]), kernel), (tf.zeros([3, 5]), bias)])
     np.testing.assert_allclose(kernel, np.full((2, 3), 1 - 0.5 * 0.1), rtol=1e-6)
     np.testing.assert_array_equal(bias, np.ones((3, 5)))
 
 
 def test_warm_up_takes_its_fraction_of_all_steps() -> None:
-    optimizer = adamw([], learning_rate=1.0, warmup_fraction=0.1, total_steps=200, weight_decay=0.0)
+    optimizer = adamw([], learning_rate=1.0, warmup_fraction=0.1, epoch_steps=200, epochs=1, weight_decay=0.0)
     rate = optimizer._learning_rate
     assert [float(rate(step)) for step in (9, 19, 110)] == pytest.approx([0.5, 1.0, 0.5])
 
 
 def test_two_steps_are_adam_s_on_gradients_clipped_together_to_a_norm_of_1() -> None:
     variables = [tf.Variable([[0.0]]), tf.Variable([[0.0]])]
-    optimizer = adamw(variables, learning_rate=0.1, warmup_fraction=0, total_steps=10**9, weight_decay=0.0)
+    optimizer = adamw(variables, learning_rate=0.1, warmup_fraction=0, epoch_steps=10**9, epochs=1, weight_decay=0.0)
     for gradients in [(3e3, 4e3), (0.3, 0.4)]:
         optimizer.apply_gradients(zip([tf.constant([[g]]) for g in gradients], variables, strict=True))
     # The first has a norm of 5e3 and becomes (0.6, 0.8), the second is within the limit.
@@ -105,7 +105,7 @@ def test_two_steps_are_adam_s_on_gradients_clipped_together_to_a_norm_of_1() -> 
 
 def test_epsilon_is_bert_s_1e_6() -> None:
     variable = tf.Variable([[0.0]])
-    optimizer = adamw([variable], learning_rate=0.1, warmup_fraction=0, total_steps=10**9, weight_decay=0.0)
+    optimizer = adamw([variable], learning_rate=0.1, warmup_fraction=0, epoch_steps=10**9, epochs=1, weight_decay=0.0)
     optimizer.apply_gradients([(tf.constant([[1e-5]]), variable)])
     assert variable.numpy().item() == pytest.approx(adam([1e-5], rate=0.1), rel=1e-4)
 

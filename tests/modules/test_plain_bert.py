@@ -155,7 +155,13 @@ def losses(handle: str, strategy: tf.distribute.Strategy) -> list[float]:
         encoder = load_encoder(handle)
         encoder._plain = PlainBert(*by_name(encoder.variables), 0.0, None)
         model = build_classifier(encoder, dropout=0.0)
-        settings = {"learning_rate": 1e-3, "warmup_fraction": 0.0, "total_steps": 100, "weight_decay": 0.01}
+        settings = {
+            "learning_rate": 1e-3,
+            "warmup_fraction": 0.0,
+            "epoch_steps": 100,
+            "epochs": 1,
+            "weight_decay": 0.01,
+        }
         model.compile(adamw(model.trainable_variables, **settings), "binary_crossentropy")
     found: list[float] = []
     told = tf_keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: found.append(logs["loss"]))

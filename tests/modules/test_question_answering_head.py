@@ -110,7 +110,8 @@ def learned(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lea
         model.trainable_variables,
         learning_rate=0.005,
         warmup_fraction=0.1,
-        total_steps=EPOCHS * -(-windows // 16),
+        epoch_steps=-(-windows // 16),
+        epochs=EPOCHS,
         weight_decay=0.0,
     )
     model.compile(optimizer, head.loss(model), metrics=head.training_metrics(model))

@@ -44,7 +44,9 @@ def exported(tiny_encoder: Path, transformed: Any, tmp_path_factory: pytest.Temp
     tf_keras.utils.set_random_seed(3)
     model = HEAD.build(load_encoder(str(tiny_encoder)), dropout=0.1)
     model.compile(
-        adamw(model.trainable_variables, learning_rate=1e-3, warmup_fraction=0, total_steps=9, weight_decay=0.01),
+        adamw(
+            model.trainable_variables, learning_rate=1e-3, warmup_fraction=0, epoch_steps=9, epochs=1, weight_decay=0.01
+        ),
         "binary_crossentropy",
     )
     model.train_on_batch(keras_inputs(transformed, transformed.texts[:8]), tf.constant([[0.0], [1.0]] * 4))
