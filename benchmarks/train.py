@@ -48,7 +48,7 @@ def main() -> None:
         variant, folder, seed = arguments.one
         print(json.dumps(train(variant, arguments.work, Path(folder), int(seed))))
         return
-    variants = arguments.variants or ["ours", "padded_128", *(PEERS if arguments.peer else ())]
+    variants = arguments.variants or ["ours", "padded_128", *(peers_here() if arguments.peer else ())]
     with tempfile.TemporaryDirectory(prefix="train-") as scratch:
         work = (arguments.work or Path(scratch)).absolute()
         prepare(work, arguments.rows)
@@ -71,6 +71,13 @@ def main() -> None:
     }
     result = [{**row, **about} for row in rows]
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def peers_here() -> list[str]:
+    """The peer in each precision that the CPU multiplies itself; in bfloat16 by emulation, an epoch takes hours."""
+    from modules.devices import cpu_has_bfloat16
+
+    return list(PEERS) if cpu_has_bfloat16() else ["hf_fp32"]
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, Any]:

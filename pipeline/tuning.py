@@ -1,6 +1,6 @@
 """What is kept and shown of a search for settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pipeline.config import Config
 from pipeline.records import RecordKeeper, RunRecord
-from pipeline.settings.tuning import TUNED
+from pipeline.trials import best_of, goal_of, in_words, varied
 from pipeline.tuned import BEST, FOLDER, as_yaml, write_best
 from pipeline.watch import give_back_memory
 
@@ -26,32 +26,6 @@ def keep_trials(keeper: RecordKeeper, config: Config, found: Mapping[str, Any]) 
     number = best_of(found)
     if number is not None and found["trials"] != before:
         write_best(config, found["trials"][number]["values"], in_words(found))
-
-
-def best_of(found: Mapping[str, Any]) -> int | None:
-    """The place of the best trial; of equals the first, so that what is configured stays where nothing beats it."""
-    done = {place: trial["score"] for place, trial in enumerate(found["trials"]) if trial["state"] == "done"}
-    if not done:
-        return None
-    sign = 1 if found["mode"] == "max" else -1
-    return max(done, key=lambda place: (sign * done[place], -place))
-
-
-def in_words(found: Mapping[str, Any]) -> str:
-    """How good the best trial is, and how much better than the first."""
-    number = best_of(found)
-    assert number is not None
-    trials, goal = found["trials"], goal_of(found)
-    done = sum(trial["state"] == "done" for trial in trials)
-    best, first = trials[number]["score"], trials[0]["score"]
-    if best == 0 and found["mode"] == "max":
-        return f"{goal} was 0 in each of {done} trials, which tells nothing of them: more epochs or rows are needed"
-    if number == 0:
-        return f"the configuration's own values are the best of {done} trials: {goal} {best:.4f} on the held-out part"
-    return (
-        f"trial {number + 1} is the best of {done}: {goal} {best:.4f} on the held-out part,"
-        f" {best - first:+.4f} against the configuration's own values"
-    )
 
 
 def show_tuning(console: Console, record: RunRecord, config: Config, source: str) -> None:
@@ -76,7 +50,7 @@ def show_tuning(console: Console, record: RunRecord, config: Config, source: str
 def trials_table(found: Mapping[str, Any]) -> Table:
     """A line a trial."""
     table = Table(box=None, pad_edge=False)
-    shown = [name for name in TUNED if _differs(found["trials"], name)]
+    shown = varied(found)
     for heading in ("trial", *shown, goal_of(found), "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("")
@@ -95,12 +69,3 @@ def trials_table(found: Mapping[str, Any]) -> Table:
             style="bold" if place == best else None,
         )
     return table
-
-
-def _differs(trials: Sequence[Mapping[str, Any]], name: str) -> bool:
-    return len({trial["values"][name] for trial in trials}) > 1 or len(trials) == 1
-
-
-def goal_of(found: Mapping[str, Any]) -> str:
-    """The metric that the trials are compared by."""
-    return str(found["goal"]).removeprefix("val_")

@@ -18,7 +18,7 @@ from pipeline.disk import in_words
 from pipeline.records import RunRecord
 from pipeline.seeds import seeds_in_words, spread_of
 from pipeline.tracking import TRACKERS
-from pipeline.tuning import best_of, goal_of
+from pipeline.trials import best_of, goal_of
 from pipeline.watch import ComponentReport
 
 STYLES = {

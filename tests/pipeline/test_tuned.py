@@ -14,8 +14,9 @@ from data.errors import UserError
 from pipeline.config import Config
 from pipeline.config_file import ConfigError, load_config
 from pipeline.records import RecordKeeper, RunRecord
+from pipeline.trials import best_of, in_words
 from pipeline.tuned import BEST, FOLDER, as_it_was_tuned, as_yaml, with_tuned
-from pipeline.tuning import best_of, in_words, keep_trials, show_tuning, trials_table
+from pipeline.tuning import keep_trials, show_tuning, trials_table
 
 VALUES = {"learning_rate": 5e-05, "dropout": 0.2, "batch_size": 16, "epochs": 3, "warmup_fraction": 0.0713}
 
