@@ -10,6 +10,7 @@ from data.errors import UserError
 from modules.tasks import TASKS, task_class
 from pipeline.records import RunRecord
 from pipeline.report.run_part import run_part
+from pipeline.report.tuning_part import tuning_part
 
 COUNT, GOLD = "example_count", "gold"
 REPORTS = "reports"
@@ -59,6 +60,7 @@ def report_of(record: RunRecord) -> dict[str, Any]:
             "gates": _gates(record),
         },
         "data": {"rows": dict(record.rows)},
+        "tuning": tuning_part(record),
         "training": {"threshold": record.threshold, "fit_seconds": record.fit_seconds},
         "evaluation": {
             "rows": _rows(record.metrics),

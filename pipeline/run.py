@@ -145,7 +145,7 @@ def run(
             try:
                 _execute(config, staged, encoder, keeper, console, listeners, selection)
             finally:
-                if not stop.requested() and record.status != "tuned":
+                if not stop.requested():
                     report = written_report(record, config.artifact_root)
                     show_end(console, record, report, config.push_folder)
             if record.pushed_path:

@@ -1,6 +1,6 @@
 """What a search for settings has found, in figures and words. `found` is what modules.search tells of its trials."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.settings.tuning import TUNED
@@ -41,3 +41,8 @@ def varied(found: Mapping[str, Any]) -> list[str]:
     """The settings that the trials differ in; all of them where there is but one trial."""
     trials = found["trials"]
     return [name for name in TUNED if len({trial["values"][name] for trial in trials}) > 1 or len(trials) == 1]
+
+
+def seconds_of(trials: Sequence[Mapping[str, Any]]) -> float:
+    """How long the trials that came to their end have trained."""
+    return sum(trial["seconds"] or 0.0 for trial in trials)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pipeline.config import Config
 from pipeline.records import RecordKeeper, RunRecord
-from pipeline.trials import best_of, goal_of, in_words, varied
+from pipeline.trials import best_of, goal_of, in_words, seconds_of, varied
 from pipeline.tuned import BEST, FOLDER, as_yaml, write_best
 from pipeline.watch import give_back_memory
 
@@ -21,6 +21,8 @@ def keep_trials(keeper: RecordKeeper, config: Config, found: Mapping[str, Any]) 
     """
     give_back_memory()
     before = keeper.record.tuning["trials"]
+    if keeper.record.tuning["goal"]:  # what is told first are trials of an earlier process
+        keeper.record.fit_seconds += seconds_of(found["trials"]) - seconds_of(before)
     keeper.record.tuning = dict(found)
     keeper.save()
     number = best_of(found)

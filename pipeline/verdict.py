@@ -44,13 +44,16 @@ def written_report(record: RunRecord, root: Path) -> Report | None:
 
 
 def show_end(console: Console, record: RunRecord, report: Report | None, push_folder: Path) -> None:
-    """Of a run that ended with its data the data, of others the verdict; and where the report is."""
+    """Of a run that ended with its data the data, of others the verdict; and where the report is.
+
+    A search's trials are shown by pipeline.tuning.
+    """
     if record.status in ("failed", "eda"):
         if report:
             console.print(data_tables(report.content["data"]))
     elif record.status == "partial":
         _show_part(console, record)
-    elif record.status != "running":
+    elif record.status not in ("running", "tuned"):
         _show_verdict(console, record, push_folder)
     if report:
         console.print(report.line)

@@ -130,6 +130,33 @@ def eda(task: str = "binary") -> dict[str, Any]:
     }
 
 
+def tuned() -> dict[str, Any]:
+    """A report of a search for settings, the third of its four trials failed."""
+    tried = [(5e-05, 32, 0.91), (1e-05, 16, 0.88), (2e-04, 32, None), (8e-05, 64, 0.93)]
+    trials = [
+        {
+            "values": {"learning_rate": rate, "batch_size": size},
+            "state": "failed" if score is None else "done",
+            "score": score,
+            "seconds": None if score is None else 61.0,
+            "fault": "the loss is NaN in step 7" if score is None else None,
+        }
+        for rate, size, score in tried
+    ]
+    return {
+        **eda(),
+        "run": {"id": "tuned", "config": "reviews", "task": "binary", "status": "tuned"},
+        "tuning": {
+            "goal": "pr_auc",
+            "mode": "max",
+            "trials": trials,
+            "best": 3,
+            "in_words": "trial 4 is the best of 3",
+            "varied": ["learning_rate", "batch_size"],
+        },
+    }
+
+
 def nearly_empty() -> dict[str, Any]:
     """A run that failed in its first second."""
     run = {"id": "20261125-123300", "status": "failed", "error": "DataError: reviews.csv: column 'text' is missing"}

@@ -67,13 +67,20 @@ def lines(
     ]
     dots = _chart(told).mark_circle(size=45 if points else 60, opacity=1 if points else 0, aria=True)
     layers.append(dots.encode(frame_x, frame_y, color, alt.Description("said:N")))
-    for name, colour, px, py in at:
-        said = f"{name}: {x} {number(px)}, {y} {number(py)}"
-        mark = _chart([{"x": px, "y": py, "said": said}]).mark_point(
-            filled=True, size=90, color=colour, stroke="var(--card)", strokeWidth=2, opacity=1, aria=True
-        )
-        layers.append(mark.encode(frame_x, frame_y, alt.Description("said:N")))
+    layers += [_dot(name, colour, (px, x), (py, y)).encode(frame_x, frame_y) for name, colour, px, py in at]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def scatter(
+    dots: Sequence[tuple[str, str, float, float]], x: str, y: str, *, logarithmic: bool = False
+) -> alt.LayerChart | alt.FacetChart:
+    """Single points: (name, colour, x, y), y being a measure. logarithmic: of x."""
+    scale = alt.Scale(type="log", nice=False, padding=12) if logarithmic else alt.Scale(zero=False, padding=12)
+    frame_x = alt.X("x:Q", title=x, scale=scale, axis=alt.Axis(tickCount=4))
+    frame_y = alt.Y("y:Q", title=y, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickCount=5, format="~g"))
+    return alt.layer(
+        *(_dot(name, colour, (px, x), (py, y)).encode(frame_x, frame_y) for name, colour, px, py in dots)
+    ).properties(width=WIDTH, height=HEIGHT)
 
 
 def histogram(
@@ -168,6 +175,15 @@ def thinned(points: Sequence[Any], most: int) -> list[Any]:
 
 def _chart(values: list[dict[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=values))
+
+
+def _dot(name: str, colour: str, x: tuple[float, str], y: tuple[float, str]) -> alt.Chart:
+    """One point that stands out; x, y: value and title."""
+    said = f"{name}: {x[1]} {number(x[0])}, {y[1]} {number(y[0])}"
+    mark = _chart([{"x": x[0], "y": y[0], "said": said}]).mark_point(
+        filled=True, size=90, color=colour, stroke="var(--card)", strokeWidth=2, opacity=1, aria=True
+    )
+    return mark.encode(alt.Description("said:N"))
 
 
 def _legend(names: Sequence[str]) -> alt.Legend | None:

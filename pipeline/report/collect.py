@@ -20,6 +20,7 @@ from pipeline.report.evaluation import evaluation_part
 from pipeline.report.gates import gates
 from pipeline.report.lineage import lineage, packages
 from pipeline.report.run_part import run_part
+from pipeline.report.tuning_part import tuning_part
 from pipeline.seeds import seeds_in_words, spread_of
 
 FORMAT = 1
@@ -53,6 +54,7 @@ def collect(record: RunRecord) -> dict[str, Any]:
             "gates": gates(record, evaluation),
         },
         "data": data_part(record, uri("TextStatisticsGen", "statistics"), uri("TextValidator", "anomalies")),
+        "tuning": tuning_part(record),
         "training": _training(uri("Trainer", "model_run"), record.task.get("options") or {}),
         "evaluation": evaluation,
         "behaviour": record.behaviour,

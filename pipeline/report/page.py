@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pipeline.report import examples, tables, words
 from pipeline.report.figures import figures
+from pipeline.report.trials import trial_figures
 
 TEMPLATES = Path(__file__).parent / "templates"
 FIRST_EXAMPLES = 6
@@ -24,7 +25,7 @@ def render(report: Mapping[str, Any]) -> str:
     report = words.cleaned(report)
     found = (report.get("evaluation") or {}).get("examples") or {}
     lists = {key: found.get(key) or [] for key in ("most_wrong", "least_certain")}
-    drawn = figures(report)
+    drawn = {**figures(report), "tuning": trial_figures(report.get("tuning") or {})}
     lineage = report.get("lineage") or []
     settings = list(tables.flat(report.get("settings") or {}))
     gates = tables.gates(report)
@@ -44,7 +45,8 @@ def render(report: Mapping[str, Any]) -> str:
     }
     present = {
         "data": report.get("data"),
-        "training": report.get("training"),
+        "tuning": report.get("tuning"),
+        "training": any((report.get("training") or {}).values()),
         "evaluation": view["overall"] or drawn["curves"] or (report.get("evaluation") or {}).get("confusion"),
         "slices": view["slices"],
         "examples": any(lists.values()),

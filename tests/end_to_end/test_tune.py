@@ -1,5 +1,6 @@
 """A search for settings by the command, killed and gone on with; a run that trains with what it found."""
 
+import json
 import signal
 import time
 from typing import Any
@@ -51,6 +52,11 @@ def test_a_search_that_was_killed_goes_on_and_the_next_run_trains_with_what_it_f
     top = max(trials_of(tuned), key=lambda trial: trial["score"])
     assert yaml.safe_load(best.read_text())["training"] == top["values"]
     assert not list((house.root / "tuning" / "logs").glob(".checkpoints"))
+    assert tuned["fit_seconds"] == pytest.approx(sum(trial["seconds"] for trial in trials_of(tuned)[1:]))
+    page = house.root / "reports" / f"{tuned['id']}.html"
+    assert f"report: {page}" in again.stdout
+    told = json.loads(page.with_suffix(".json").read_bytes())["tuning"]
+    assert told["trials"][told["best"]]["values"] == top["values"]
 
     more = house.tfx_bert("tune", "tiny.yaml", "--trials", "4", *SPACE)
     assert "trial 4 of 4:" in more.stdout

@@ -32,6 +32,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     reports["rejected"] = samples.report("binary", status="rejected")
     reports["large"] = samples.report("binary", rows=100_000)
     reports["eda"], reports["empty"] = samples.eda(), samples.nearly_empty()
+    reports["tuned"] = samples.tuned()
     reports |= {f"hostile {task}": samples.hostile(task) for task in samples.TASKS}
     made = {name: write_report(report, folder, folder / f"{name}.html") for name, report in reports.items()}
     pairs = {
@@ -129,6 +130,26 @@ def test_of_data_alone_and_of_a_run_that_failed_at_once_only_what_is_known_is_sh
     assert page.locator("svg.chart").count() == 0
 
 
+def test_of_a_search_every_trial_is_in_the_table_and_those_that_ended_are_in_the_drawings(opened: Opener) -> None:
+    page = opened("tuned")
+    assert page.locator("main > section").evaluate_all("all => all.map(s => s.id)") == ["data", "tuning"]
+    rows = [" ".join(row.inner_text().split()) for row in page.locator("#tuning tbody tr").all()]
+    assert rows == [
+        "1 5e-05 32 0.9100 1 min 1 s as configured",
+        "2 1e-05 16 0.8800 1 min 1 s",
+        "3 0.0002 32 – failed: the loss is NaN in step 7",
+        "4 (best) 8e-05 64 0.9300 1 min 1 s",
+    ]
+    said = [
+        chart.locator("[aria-label*='trial ']").evaluate_all("marks => marks.map(m => m.getAttribute('aria-label'))")
+        for chart in page.locator("#tuning svg.chart").all()
+    ]
+    by_order, by_rate, by_size = ([each for each in of if each.startswith("trial")] for of in said)
+    assert by_order == [f"trial {at}: trial {at}, PR AUC {score}" for at, score in ((1, 0.91), (2, 0.88), (4, 0.93))]
+    assert by_rate[2] == "trial 4: learning rate 8e-05, PR AUC 0.93"
+    assert by_size[1] == "trial 2: batch size 16, PR AUC 0.88"
+
+
 def test_spans_stand_in_their_context_gold_above_predicted(opened: Opener) -> None:
     first = opened("token_classification").locator(".example").first
     assert first.locator(".who").all_text_contents() == ["gold", "predicted"]
@@ -146,7 +167,10 @@ def test_spans_stand_in_their_context_gold_above_predicted(opened: Opener) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["binary", "multiclass", "question_answering", "hostile token_classification", "compared", "compared hostile"],
+    [
+        *("binary", "multiclass", "question_answering", "hostile token_classification", "tuned"),
+        *("compared", "compared hostile"),
+    ],
 )
 @pytest.mark.parametrize("width", [320, PHONE])
 def test_nothing_is_wider_than_a_phone(opened: Opener, name: str, width: int) -> None:

@@ -54,6 +54,17 @@ def shown_table(tried: dict[str, Any]) -> str:
     return out.getvalue()
 
 
+def test_the_fit_seconds_of_a_search_that_was_gone_on_with_are_those_of_its_own_trials(tmp_path: Path) -> None:
+    config, record = config_in(tmp_path), RunRecord("r", "my", "local", {}, 0.0)
+    record.tuning = {"goal": "", "mode": "", "trials": []}
+    keeper = RecordKeeper(record, config.artifact_root)
+    keep_trials(keeper, config, found(trial(0.5), trial(0.6)))
+    assert record.fit_seconds == 0, "trials of an earlier process"
+    keep_trials(keeper, config, found(trial(0.5), trial(0.6), trial(0.7)))
+    keep_trials(keeper, config, found(trial(0.5), trial(0.6), trial(0.7), trial(None) | {"seconds": None}))
+    assert record.fit_seconds == 3.0
+
+
 @pytest.mark.parametrize("wins", [True, False])
 def test_the_end_names_the_file_and_the_command_that_takes_it_also_where_nothing_beat_the_configuration(
     wins: bool, tmp_path: Path
