@@ -1,11 +1,12 @@
 """The pipeline beside its peer on public data: entities (WNUT17), intents (banking77), answers (covid-qa),
 offence (OLID).
 
-    python benchmarks/tasks.py --data DIR --peer peers-env/bin/python --work DIR [--only wnut17_crf ...]
+    python benchmarks/tasks.py --data DIR --peer peers-env/bin/python --work DIR [--only wnut17_crf ...] [--seeds 1]
 
 DIR has the folders wnut17, banking77, covid-qa and olid as README.md says. Each variant is one run of `tfx-bert run`;
-the peer gets the very rows that the run staged. Prints a table and writes benchmarks/tasks.json; a variant that --work
-already holds is read from there, so that an interrupted benchmark goes on.
+the peer gets the very rows that the run staged. With several seeds each trains as often, in turns, and the figures are
+means. Prints a table and writes benchmarks/tasks.json; what --work already holds is read from there, so that an
+interrupted benchmark goes on.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +123,12 @@ def tfx_bert(*arguments: str, folder: Path | None = None) -> str:
     return done.stdout
 
 
-def run_ours(variant: str, data_set: str, config: dict[str, Any], work: Path) -> dict[str, Any]:
+def run_ours(variant: str, data_set: str, config: dict[str, Any], work: Path, seed: int) -> dict[str, Any]:
     config["name"] = variant.replace("-", "_")
     config["training"]["epochs"] = EPOCHS[data_set]
     file = work / f"{config['name']}.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    tfx_bert("run", file.name, folder=work)
+    tfx_bert("run", file.name, "--set", f"training.seed={seed}", folder=work)
     runs = json.loads(tfx_bert("runs", "--config", file.name, "--json", folder=work))
     run = next(r for r in runs if r["fit_seconds"])
     seconds = run["fit_seconds"]
@@ -133,7 +136,7 @@ def run_ours(variant: str, data_set: str, config: dict[str, Any], work: Path) ->
     return {"variant": variant, "rows": run["rows"], "fit_seconds": round(seconds, 1), **metrics}
 
 
-def run_peer(variant: str, data_set: str, config: dict[str, Any], work: Path, python: str) -> dict[str, Any]:
+def run_peer(variant: str, data_set: str, config: dict[str, Any], work: Path, python: str, seed: int) -> dict[str, Any]:
     from data.encoders import source_folder
 
     root = work / "output" / variant.replace("-", "_")
@@ -146,6 +149,7 @@ def run_peer(variant: str, data_set: str, config: dict[str, Any], work: Path, py
         "--epochs": EPOCHS[data_set],
         "--lr": TRAINING["learning_rate"],
         "--max-len": config["preprocessing"]["max_seq_length"],
+        "--seed": seed,
     }
     if config["task"] == "question_answering":
         settings |= {
@@ -161,6 +165,19 @@ def run_peer(variant: str, data_set: str, config: dict[str, Any], work: Path, py
     found = json.loads(printed.strip().splitlines()[-1])
     metrics = {name: found[name] for name in SHOWN[data_set] if name in found}
     return {"variant": f"{data_set} peer", "fit_seconds": found["train_seconds"], **metrics}
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The means of metrics over the seeds, each seed's, and the median of times; of one seed what it found."""
+    if len(runs) == 1:
+        return runs[0]
+    metrics = [name for name, value in runs[0].items() if isinstance(value, float) and name != "fit_seconds"]
+    return {
+        **runs[0],
+        "fit_seconds": statistics.median(run["fit_seconds"] for run in runs),
+        **{name: statistics.mean(run[name] for run in runs) for name in metrics},
+        "by_seed": {name: [run[name] for run in runs] for name in metrics},
+    }
 
 
 def show(results: list[dict[str, Any]]) -> None:
@@ -180,24 +197,27 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--peer", help="the peer environment's python; without it the pipeline runs alone")
     parser.add_argument("--only", nargs="*", help="some variants alone")
+    parser.add_argument("--seeds", type=int, default=1, help="how many trainings of each, of the seeds 1 to this one")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    results: list[dict[str, Any]] = []
-    compared: set[str] = set()
-    for variant, (data_set, config) in configurations(args.data.absolute(), args.work.absolute()).items():
-        if args.only and variant not in args.only:
-            continue
-        jobs = {variant: lambda v=variant, d=data_set, c=config: run_ours(v, d, c, args.work)}
-        if args.peer and data_set not in compared:
-            compared.add(data_set)
-            jobs[f"{variant} peer"] = lambda v=variant, d=data_set, c=config: run_peer(v, d, c, args.work, args.peer)
-        for name, job in jobs.items():
-            kept = args.work / f"{name.replace(' ', '_')}.json"
-            if not kept.exists():
-                result = {**job(), "date": time.strftime("%Y-%m-%d")}
-                kept.write_text(json.dumps(result), encoding="utf-8")
-            results.append(json.loads(kept.read_bytes()))
-            show(results)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(1, args.seeds + 1):
+        compared: set[str] = set()
+        for variant, (data_set, config) in configurations(args.data.absolute(), args.work.absolute()).items():
+            if args.only and variant not in args.only:
+                continue
+            jobs = {variant: partial(run_ours, variant, data_set, config, args.work, seed)}
+            if args.peer and data_set not in compared:
+                compared.add(data_set)
+                jobs[f"{variant} peer"] = partial(run_peer, variant, data_set, config, args.work, args.peer, seed)
+            for name, job in jobs.items():
+                kept = args.work / f"{name.replace(' ', '_')}-{seed}.json"
+                if not kept.exists():
+                    result = {**job(), "date": time.strftime("%Y-%m-%d")}
+                    kept.write_text(json.dumps(result), encoding="utf-8")
+                found.setdefault(name, []).append(json.loads(kept.read_bytes()))
+                results = [summary(runs) for runs in found.values()]
+                show(results)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
