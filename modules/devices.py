@@ -46,7 +46,9 @@ def training_precision(mode: str) -> str:
     if tf.config.list_physical_devices("GPU"):
         return "none" if mode == "auto" else mode
     if mode == "auto":
-        return "bfloat16" if cpu_has_bfloat16() else "none"
+        chosen = "bfloat16" if cpu_has_bfloat16() else "none"
+        tell(f"training.mixed_precision: 'auto' is '{chosen}' on this CPU")
+        return chosen
     if mode == "float16":
         raise UserError(
             "training.mixed_precision is 'float16', but there is no GPU: use 'none', or 'auto' for what the CPU has"

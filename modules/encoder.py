@@ -74,9 +74,17 @@ class BertEncoder(tf_keras.layers.Layer):
 def load_encoder(handle: str, *, trainable: bool = True) -> BertEncoder:
     """The encoder behind a resolved handle, a SavedModel folder or a URL.
 
-    Raises UserError where nothing can be loaded from the handle, or where it is not a BERT.
+    Raises UserError where nothing can be loaded from the handle, where it is not a BERT, or where a weight is infinite
+    or NaN.
     """
-    return BertEncoder(handle, trainable=trainable)
+    encoder = BertEncoder(handle, trainable=trainable)
+    for variable in encoder.weights:
+        if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
+            raise UserError(
+                f"encoder.handle {handle!r}: its weight {variable.name.removesuffix(':0')} has values that are infinite"
+                " or NaN. Export the encoder again, or take another one."
+            )
+    return encoder
 
 
 def vocabulary(handle: str) -> tuple[list[str], bool]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -20,6 +21,9 @@ from modules.losses import EVEN, Emphasis, class_weights
 from modules.optimizer import adamw
 from modules.progress import ReportProgress, tell
 from modules.tasks.task import Task
+
+# Held-out rows from which on trainings are compared by them without a word about chance.
+ENOUGH_ROWS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +55,13 @@ class Settings:
 class TrainingData(NamedTuple):
     """The rows of a training: what is learned, what is held out, and how both become batches.
 
-    surveyed: the dense features of the rows that are learned, [rows] each. held_out_rows: how many are not.
+    surveyed: the dense features of the rows that are learned, [rows] each; surveyed_holdout: of those that are not.
     """
 
     train: input_pipeline.Rows
     holdout: input_pipeline.Rows
     surveyed: Mapping[str, Any]
-    held_out_rows: int
+    surveyed_holdout: Mapping[str, Any]
     steps: int
     batch_size: int
 
@@ -69,6 +73,22 @@ class TrainingData(NamedTuple):
     def held_out(self) -> tf.data.Dataset:
         """Batches of the held-out part."""
         return input_pipeline.batches(self.holdout, 2 * self.batch_size)
+
+    def tell_of_chance(self, compared: str) -> None:
+        """Says how far trainings that are compared on the held-out part may differ by chance, where it is small.
+
+        A rare label is judged by few rows however many there are of others.
+        """
+        rows = len(self.surveyed_holdout["num_tokens"])
+        counts = np.bincount(self.surveyed_holdout.get("label", [0] * rows))
+        rarest, labels = counts[counts > 0].min(), (counts > 0).sum()
+        telling = min(rows, labels * rarest)
+        if telling < ENOUGH_ROWS:
+            of_it = f", {rarest} of them of the rarest label" if labels > 1 else ""
+            tell(
+                f"{rows:,} rows are held out to compare {compared} by{of_it}: differences of less than about"
+                f" {telling**-0.5:.2f} may be chance; more data or a larger training.holdout_fraction tells them apart"
+            )
 
 
 class Fitted(NamedTuple):
@@ -96,15 +116,23 @@ def read_data(
     surveyed, held_out = input_pipeline.survey(train), input_pipeline.survey(holdout)
     _check_holdout(head, held_out, training)
     steps = input_pipeline.number_of_batches(len(surveyed["num_tokens"]), training["batch_size"])
-    return TrainingData(train, holdout, surveyed, len(held_out["num_tokens"]), steps, training["batch_size"])
+    return TrainingData(train, holdout, surveyed, held_out, steps, training["batch_size"])
 
 
 def fit(
-    fn_args: FnArgs, settings: Settings, task: Task, head: Head, data: TrainingData, *, seed: int, precision: str
+    fn_args: FnArgs,
+    settings: Settings,
+    head: Head,
+    data: TrainingData,
+    emphasis: Emphasis,
+    *,
+    seed: int,
+    precision: str,
 ) -> Fitted:
     """Trains with one seed, from where an interrupted training of the same has left its checkpoints.
 
     Args:
+      emphasis: EVEN but for tasks that weigh classes.
       precision: of modules.devices.training_precision.
     """
     training = settings.training
@@ -125,7 +153,7 @@ def fit(
         optimizer.build(model.trainable_variables)
         if precision == "float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
-        loss = head.loss(model, emphasis_of(training, task, data.surveyed))
+        loss = head.loss(model, emphasis)
         model.compile(optimizer, loss, metrics=head.training_metrics(model))
 
     logs = fn_args.model_run_dir if training["seeds"] == 1 else str(Path(fn_args.model_run_dir, f"seed-{seed}"))
@@ -163,14 +191,21 @@ def emphasis_of(training: dict[str, Any], task: Task, surveyed: Mapping[str, Any
     """How much rows count, by the settings `class_weights` and `focal_gamma`; says so where they do not count alike."""
     if not task.weighs_classes:
         return EVEN
-    names = task.labels or ()
-    emphasis = Emphasis(class_weights(training["class_weights"], names, surveyed["label"]), training["focal_gamma"])
-    if emphasis.class_weights is not None:
-        by_name = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(names, emphasis.class_weights, strict=True))
-        tell(f"rows count by their label: {by_name}")
+    weights = class_weights(training["class_weights"], task.labels or (), surveyed["label"])
+    emphasis = Emphasis(weights, training["focal_gamma"])
+    by_label = weights_by_label(emphasis, task)
+    if by_label:
+        tell("rows count by their label: " + ", ".join(f"{name} {weight:.3g}" for name, weight in by_label.items()))
     if emphasis.focal_gamma:
-        tell(f"focal loss, gamma {emphasis.focal_gamma:g}: a row counts less the surer its answer is")
+        tell(f"focal loss, gamma {emphasis.focal_gamma:g}: a row counts less the surer the model is of its label")
     return emphasis
+
+
+def weights_by_label(emphasis: Emphasis, task: Task) -> dict[str, float]:
+    """How much a row of each label counts; empty where all count alike."""
+    if emphasis.class_weights is None:
+        return {}
+    return dict(zip(task.labels or (), emphasis.class_weights, strict=True))
 
 
 def _begin(model: tf_keras.Model, settings: Settings, latest: str | None) -> str | None:

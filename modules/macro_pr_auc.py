@@ -3,10 +3,11 @@
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
+
+from modules.fine_auc import FineAuc
 
 
-class MacroPrAuc(tf_keras.metrics.AUC):
+class MacroPrAuc(FineAuc):
     """The mean of the classes' areas under precision over recall, one against the rest.
 
     Targets <int>[batch, 1] are class indices, scores <float32>[batch, classes] probabilities. A class that no row has

@@ -11,7 +11,7 @@ from modules.base_model import keep_weights
 from modules.calibration_words import calibration_in_words
 from modules.checkpoints import remove
 from modules.export import HALF_PRECISION_ROUNDING, ROUNDING, ExportSettings, export, sample_of, serving_parts
-from modules.fitting import Settings, fit, read_data
+from modules.fitting import Settings, emphasis_of, fit, read_data, weights_by_label
 from modules.heads.head import inference
 from modules.memory import memory_told
 from modules.progress import tell
@@ -47,10 +47,13 @@ def _train(fn_args: FnArgs, settings: Settings) -> None:
     spec = transform_output.transformed_feature_spec()
     data = read_data(fn_args.train_files, spec, head, training)
     eval_rows = input_pipeline.all_rows(fn_args.eval_files, spec, head)
+    emphasis = emphasis_of(training, task, data.surveyed)
+    if training["seeds"] > 1:
+        data.tell_of_chance("seeds")
 
     chosen = fit_seeds(
         range(training["seed"], training["seed"] + training["seeds"]),
-        lambda seed: fit(fn_args, settings, task, head, data, seed=seed, precision=precision),
+        lambda seed: fit(fn_args, settings, head, data, emphasis, seed=seed, precision=precision),
         head.watched(data.surveyed),
         data.held_out(),
         input_pipeline.batches(eval_rows, 2 * data.batch_size),
@@ -61,6 +64,7 @@ def _train(fn_args: FnArgs, settings: Settings) -> None:
     if calibration is not None:
         tell(calibration_in_words(calibration))
     decision = head.decide(model, forward, data.held_out())
+    tell("exporting the model, and comparing it with the trained one")
     exported = export(
         model,
         forward,
@@ -83,6 +87,7 @@ def _train(fn_args: FnArgs, settings: Settings) -> None:
         "base_model": fitted.base,
         "seed": fitted.seed,
         "seeds": chosen.seeds,
+        "class_weights": weights_by_label(emphasis, task),
         "calibration": calibration,
         **decision,
     }

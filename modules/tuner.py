@@ -17,16 +17,13 @@ from tfx.components.tuner.component import TunerFnResult
 from modules import devices
 from modules.checkpoints import remove
 from modules.custom_gradients import forgotten_afterwards
-from modules.fitting import Settings, TrainingData, fit, read_data
+from modules.fitting import Settings, TrainingData, emphasis_of, fit, read_data
 from modules.heads.head import Head, Watch
 from modules.progress import tell
 from modules.search import Budget, Scored, Search, SearchOracle, space_of
 from modules.search_folders import LOGS, ORACLE
 from modules.tasks import task_from
-from modules.tasks.task import Task
 
-# Held-out rows from which on trials are compared without a word about chance.
-ENOUGH_ROWS = 1000
 # Settings of a training that its score does not depend on.
 OF_NO_SCORE = ("seeds", "checkpoint_minutes", "calibration")
 
@@ -66,19 +63,15 @@ class _Trials:
         self._fn_args = fn_args
         self._settings = dataclasses.replace(settings, training={**settings.training, "seeds": 1})
         self._precision = devices.training_precision(settings.training["mixed_precision"])
-        self._task: Task = task_from(settings.task)
-        self.head: Head = self._task.head(max_seq_length=settings.max_seq_length, cls=settings.cls, sep=settings.sep)
+        task = task_from(settings.task)
+        self.head: Head = task.head(max_seq_length=settings.max_seq_length, cls=settings.cls, sep=settings.sep)
         spec = tft.TFTransformOutput(fn_args.transform_graph_path).transformed_feature_spec()
         self._data: TrainingData = read_data(
             fn_args.train_files, spec, self.head, settings.training, share=tuning["train_share"]
         )
         self.watch: Watch = self.head.watched(self._data.surveyed)
-        rows = self._data.held_out_rows
-        if rows < ENOUGH_ROWS:
-            tell(
-                f"{rows} rows are held out to compare trials by: differences of less than about {rows**-0.5:.2f} may be"
-                " chance; more data or a larger training.holdout_fraction tells them apart"
-            )
+        self._emphasis = emphasis_of(settings.training, task, self._data.surveyed)
+        self._data.tell_of_chance("trials")
         root = Path(tuning["folder"])
         self.folder = root / _fingerprint(fn_args, settings, tuning)
         self._logs = root / LOGS
@@ -102,7 +95,7 @@ class _Trials:
         )
         data, seed = self._data.in_batches_of(values["batch_size"]), settings.training["seed"]
         checkpoints = fit(
-            fn_args, settings, self._task, self.head, data, seed=seed, precision=self._precision
+            fn_args, settings, self.head, data, self._emphasis, seed=seed, precision=self._precision
         ).checkpoints
         remove([checkpoints.folder])
         keeps_best = settings.training["early_stopping_patience"] is not None

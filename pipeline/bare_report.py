@@ -54,7 +54,7 @@ def report_of(record: RunRecord) -> dict[str, Any]:
         "verdict": {
             "blessed": record.blessed,
             "failures": list(record.failures),
-            "warnings": [],
+            "warnings": list(record.warnings),
             "pushed_version": record.pushed_version,
             "pushed_path": record.pushed_path,
             "gates": _gates(record),

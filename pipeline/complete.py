@@ -11,6 +11,7 @@ from modules.canary import RECORD as canary_record
 from modules.push_history import PUSH, Push, standing
 from modules.tasks import task_from
 from modules.text_records import read_anomalies
+from modules.threshold_words import missed_in_words
 from modules.trainer import RECORD
 from pipeline import results
 from pipeline.behaviour import failures_in_words
@@ -81,6 +82,9 @@ def _keep_training(record: RunRecord, reader: RunReader) -> None:
     record.calibration = training["calibration"] or {}
     record.export = training["export"]
     record.training_logs = trainer.outputs["model_run"].uri
+    labels, options = record.task.get("labels") or [], record.task.get("options") or {}
+    if labels:
+        record.warnings += missed_in_words(training, labels, options.get("threshold_target"))
 
 
 def _keep_judgement(record: RunRecord, reader: RunReader) -> None:

@@ -36,7 +36,7 @@ class RunRecord:
     tuning: of a search for settings its goal, `goal` and `mode`, and `trials`, as modules.search tells them.
     task: its spec. staged: where the rows of the source went. spans: the files that came after the first ones, each a
       data.source.Span; none but in a run with new data.
-    warnings: what TextValidator found that stops no run.
+    warnings: what stops no run: what TextValidator found, and targets that no threshold keeps.
     metrics: overall on the eval split; slices: by slice and by class; intervals: TFMA's, by slice and metric.
     production: metrics and slices of the model to beat on the same rows.
     confusion: the most frequent mistakes, where the task has classes.

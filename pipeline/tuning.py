@@ -31,7 +31,10 @@ def keep_trials(keeper: RecordKeeper, config: Config, found: Mapping[str, Any]) 
 
 
 def show_tuning(console: Console, record: RunRecord, config: Config, source: str) -> None:
-    """All trials, and how the best one's values are used."""
+    """All trials, and how the best one's values are used.
+
+    source: the arguments of a run with the settings that were searched with.
+    """
     found = record.tuning
     number = best_of(found)
     console.print()

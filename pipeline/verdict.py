@@ -49,7 +49,7 @@ def show_end(console: Console, record: RunRecord, report: Report | None, push_fo
     A search's trials are shown by pipeline.tuning.
     """
     if record.status in ("failed", "eda"):
-        if report:
+        if report and not _data_were_good(record):
             console.print(data_tables(report.content["data"]))
     elif record.status == "partial":
         _show_part(console, record)
@@ -57,6 +57,11 @@ def show_end(console: Console, record: RunRecord, report: Report | None, push_fo
         _show_verdict(console, record, push_folder)
     if report:
         console.print(report.line)
+
+
+def _data_were_good(record: RunRecord) -> bool:
+    """Whether a run came past its data: what it failed by is something else."""
+    return any(c["id"] == "Transform" and c["state"] in ("done", "cached") for c in record.components)
 
 
 def _show_verdict(console: Console, record: RunRecord, push_folder: Path) -> None:

@@ -13,6 +13,7 @@ import tf_keras
 from data.errors import UserError
 from modules.calibration import calibrate
 from modules.classifier import PROBABILITY, build_classifier
+from modules.fine_auc import FineAuc
 from modules.heads.head import Head, Watch
 from modules.input_pipeline import pad_inputs
 from modules.losses import EVEN, Emphasis, WeightedCrossentropy, imbalanced
@@ -64,8 +65,8 @@ class BinaryHead(ClassifierHead):
             tf_keras.metrics.PrecisionAtRecall(0.5, name="precision_at_recall_0.5"),
             tf_keras.metrics.Precision(name="precision"),
             tf_keras.metrics.Recall(name="recall"),
-            tf_keras.metrics.AUC(name="roc_auc"),
-            tf_keras.metrics.AUC(curve="PR", name="pr_auc"),
+            FineAuc(name="roc_auc"),
+            FineAuc(curve="PR", name="pr_auc"),
         ]
 
     def check_holdout(self, holdout: Mapping[str, np.ndarray], holdout_fraction: float) -> None:

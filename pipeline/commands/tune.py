@@ -1,9 +1,14 @@
 """`tfx-bert tune`."""
 
+import shlex
+
 import click
 import psutil
 
 from pipeline.commands.leave import leave
+
+# Settings of the search, which the run that takes its values does not need.
+OF_A_SEARCH = ("tuning.", "training.tuned=")
 
 
 @click.command()
@@ -45,5 +50,6 @@ def tune(config: str, trials: int | None, minutes: float | None, overrides: tupl
     # What an earlier search has found is no configuration of its own: it would change with each trial.
     loaded = load_config(config, [*overrides, *settings, "training.tuned=null"])
     record = run_pipeline(loaded, "local", verbose=verbose, started=started, tuning=True)
-    show_tuning(console(), record, loaded, config)
+    kept = [part for given in overrides if not given.startswith(OF_A_SEARCH) for part in ("--set", given)]
+    show_tuning(console(), record, loaded, shlex.join([config, *kept]))
     leave(EXIT_CODES[record.status])

@@ -108,8 +108,10 @@ def _training(model_run: str | None, options: Mapping[str, Any]) -> dict[str, An
         "seeds_spread": spread_of(seeds),
         "seeds_in_words": seeds_in_words(seeds) if seeds else "",
         "calibration": record.get("calibration") or {},
+        "class_weights": record.get("class_weights") or {},
         "threshold": record["facts"].get("threshold"),
         "threshold_goal": options.get("threshold_goal") if choice else None,
+        "threshold_target": options.get("threshold_target") if choice else None,
         "threshold_curve": choice.get("curve", []) if isinstance(choice, dict) else [],
     }
 
@@ -129,13 +131,24 @@ def _evaluation(record: RunRecord, predictions: str | None) -> dict[str, Any]:
 
 
 def _add_production(evaluation: dict[str, Any], record: RunRecord) -> None:
-    """The model to beat, as Evaluator measured it; and TFMA's own intervals in place of ours, where there are some."""
-    sliced = {row["slice"]: row for row in record.production.get("slices", [])}
-    parts = [("overall", evaluation.get("metrics", {}), record.production.get("metrics", {}))]
-    parts += [(row["slice"], row["metrics"], sliced.get(row["slice"], {})) for row in evaluation.get("slices", [])]
-    for name, metrics, production in parts:
+    """The model to beat, as Evaluator measured it, and the change, like from like: Evaluator's areas under curves are
+    sums over bins, where those of this report are exact. And TFMA's own intervals in place of ours, where there are
+    some."""
+    ours, theirs = (
+        {"overall": whole, **{row["slice"]: row for row in slices}}
+        for whole, slices in (
+            (record.metrics, record.slices),
+            (record.production.get("metrics", {}), record.production.get("slices", [])),
+        )
+    )
+    parts = [("overall", evaluation.get("metrics", {}))]
+    parts += [(row["slice"], row["metrics"]) for row in evaluation.get("slices", [])]
+    for name, metrics in parts:
         for metric, figure in metrics.items():
-            figure["production"] = production.get(metric)
+            own, production = ours.get(name, {}).get(metric), theirs.get(name, {}).get(metric)
+            figure["production"] = production
+            if own is not None and production is not None:
+                figure["change"] = own - production
             if metric in record.intervals.get(name, {}):
                 figure["low"], figure["high"] = record.intervals[name][metric]
     if evaluation and record.intervals:

@@ -33,7 +33,7 @@ def cell(metric: str, found: Mapping[str, Any] | None, mark: float | None = None
         return Cell(None, "–")
     interval = f"{figure(low)} to {figure(high)}" if low is not None and high is not None else ""
     production = found.get("production")
-    change = value - production if production is not None else None
+    change = found.get("change", value - production if production is not None else None)
     return Cell(
         value,
         figure(value),
