@@ -69,9 +69,23 @@ def test_an_edited_module_reruns_what_depends_on_it_and_nothing_else(house: Hous
 
 
 def test_of_several_seeds_the_best_is_kept_and_all_are_shown(house: House, first_run) -> None:
-    done = house.tfx_bert("run", "tiny.yaml", "--seeds", "2", "--set", "training.class_weights=balanced")
+    goal = {"training.class_weights": "balanced", "task_options.threshold_goal": "recall_at_precision"}
+    settings = [f"{name}={value}" for name, value in (goal | {"task_options.threshold_target": 0.9999}).items()]
+    asked = [part for setting in settings for part in ("--set", setting)]
+    done = house.tfx_bert("run", "tiny.yaml", "--seeds", "2", *asked)
     assert done.returncode in (0, 2), done.stdout + done.stderr
     run = house.runs()[0]
+    training = json.loads(Path(run["training_logs"], "training.json").read_bytes())
+    told = json.loads((house.root / "reports" / f"{run['id']}.json").read_bytes())
+    assert told["training"]["class_weights"] == training["class_weights"]
+    assert list(training["class_weights"]) == ["sincere", "insincere"]
+    missed = not training["threshold"]["reached"]
+    assert missed == (training["threshold"]["precision"] < 0.9999)
+    for place in (" ".join(done.stdout.split()), str(told["verdict"]["warnings"])):
+        assert ("keeps a precision of 0.9999" in place) == missed
+    for metric in ("roc_auc", "pr_auc", "f1"):
+        change = run["metrics"][metric] - run["production"]["metrics"][metric]
+        assert told["evaluation"]["metrics"][metric]["change"] == pytest.approx(change), "like from like"
     assert [seed["seed"] for seed in run["seeds"]] == [1, 2]
     [kept] = [seed for seed in run["seeds"] if seed["kept"]]
     assert kept["held_out"]["pr_auc"] == max(seed["held_out"]["pr_auc"] for seed in run["seeds"])

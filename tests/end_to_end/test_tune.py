@@ -81,6 +81,9 @@ def test_a_search_that_was_killed_goes_on_and_the_next_run_trains_with_what_it_f
     other = house.tfx_bert("tune", "tiny.yaml", "--trials", "1", *SPACE, "--set", "training.weight_decay=0.1")
     assert "begins anew: data, encoder, settings or code are not those of an earlier search" in other.stdout
     assert len(trials_of(house.runs()[0])) == 1
+    assert other.stdout.rstrip().endswith("tfx-bert run tiny.yaml --set training.weight_decay=0.1"), (
+        "as it was searched"
+    )
 
 
 @pytest.mark.slow

@@ -129,6 +129,17 @@ def test_a_model_with_other_inputs_is_told_not_to_be_a_bert(tmp_path: Path) -> N
         load_encoder(str(tmp_path / "sentences"))
 
 
+def test_a_weight_that_is_no_number_is_named(tiny_encoder: Path, tmp_path: Path) -> None:
+    loaded = tf.saved_model.load(str(tiny_encoder))
+    [spoilt] = [v for v in loaded.variables if "layer_0" in v.name and v.name.endswith("output_dense/bias:0")]
+    spoilt.assign(tf.fill(spoilt.shape, np.nan))
+    copy = tmp_path / "spoilt"
+    shutil.copytree(tiny_encoder, copy)
+    tf.saved_model.save(loaded, str(copy), signatures=None)
+    with pytest.raises(UserError, match=r"spoilt': its weight .*output_dense/bias has values that are infinite or NaN"):
+        load_encoder(str(copy))
+
+
 @pytest.mark.parametrize("use", [load_encoder, vocabulary])
 def test_a_handle_that_leads_nowhere_is_named(use: object, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"encoder.handle '.*nowhere' cannot be loaded"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modules.threshold import CURVE_POINTS, choose_threshold
+from modules.threshold_words import missed_in_words
 
 
 class Reached(NamedTuple):
@@ -78,6 +79,8 @@ def test_a_precision_out_of_reach_gives_the_highest_there_is() -> None:
     probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     choice = choose_threshold(labels, probabilities, "recall_at_precision", 0.99)
     assert choice.precision == pytest.approx(3 / 5)
+    assert not choice.reached
+    assert choose_threshold(labels, probabilities, "recall_at_precision", 0.6).reached
     assert choice[1:4] == pytest.approx(at(labels, probabilities, choice.threshold))
 
 
@@ -119,3 +122,19 @@ def test_the_curve_has_at_most_200_points_from_end_to_end(rows: int, points: int
 def test_an_unknown_goal_is_named() -> None:
     with pytest.raises(ValueError, match="unknown goal 'best_luck'"):
         choose_threshold(np.array([0, 1]), np.array([0.1, 0.9]), "best_luck")
+
+
+def test_a_target_that_is_missed_is_told_with_the_label_and_what_was_taken() -> None:
+    labels = np.array([0, 1, 0, 1, 1, 0])
+    probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    missed = choose_threshold(labels, probabilities, "recall_at_precision", 0.99)._asdict()
+    kept = choose_threshold(labels, probabilities, "recall_at_precision", 0.5)._asdict()
+    [told] = missed_in_words({"threshold": missed}, ["no", "yes"], 0.99)
+    assert told == (
+        "no threshold for 'yes' keeps a precision of 0.99 on the held-out part: that of the highest one, 0.6000 with"
+        " recall 1.0000, is taken. Lower task_options.threshold_target"
+    )
+    by_label = {"a": kept, "b": missed, "c": {"threshold": 0.5}}
+    assert len(missed_in_words({"thresholds": by_label}, ["a", "b", "c"], 0.99)) == 1
+    assert missed_in_words({"threshold": kept}, ["no", "yes"], 0.5) == []
+    assert missed_in_words({"facts": {}}, ["no", "yes"], None) == [], "tasks without thresholds"

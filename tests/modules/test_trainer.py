@@ -23,7 +23,7 @@ from data.errors import UserError
 from modules import devices
 from modules.base_model import FOLDER, WEIGHTS
 from modules.encoder import load_encoder
-from modules.fitting import callbacks_of, emphasis_of, keep_best
+from modules.fitting import TrainingData, callbacks_of, emphasis_of, keep_best, weights_by_label
 from modules.heads.head import Watch
 from modules.losses import EVEN
 from modules.progress import ReportProgress
@@ -192,6 +192,37 @@ def test_bfloat16_on_a_processor_without_it_is_taken_with_a_word(
     assert ("this CPU does not multiply bfloat16 itself" in caplog.text) == (not has)
 
 
+@pytest.mark.parametrize(("has", "chosen"), [(True, "bfloat16"), (False, "none")])
+def test_what_auto_has_chosen_is_told(
+    has: bool, chosen: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: has)
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        assert devices.training_precision("auto") == chosen
+    assert f"'auto' is '{chosen}' on this CPU" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([0] * 500 + [1] * 500, ""),
+        ([0] * 1995 + [1] * 5, "2,000 rows are held out to compare seeds by, 5 of them of the rarest label:"),
+        ([0] * 1995 + [1] * 5, "differences of less than about 0.32 may be chance"),
+        (None, "100 rows are held out to compare seeds by: differences of less than about 0.10 may be chance"),
+    ],
+)
+def test_chance_is_judged_by_the_rarest_label(
+    labels: list[int] | None, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    held_out = {"num_tokens": np.ones(len(labels) if labels else 100, np.int64)}
+    if labels:
+        held_out["label"] = np.array(labels)
+    with caplog.at_level(logging.INFO, "tfx_bert.progress"):
+        TrainingData(None, None, {}, held_out, 1, 1).tell_of_chance("seeds")
+    assert told in caplog.text
+    assert bool(caplog.text) == bool(told)
+
+
 def test_what_rows_count_by_their_label_is_told(caplog: pytest.LogCaptureFixture) -> None:
     task = task_from({"task": "binary", "columns": {}, "labels": ["no", "yes"], "options": {}})
     labels = {"label": np.array([0, 0, 0, 1])}
@@ -199,6 +230,8 @@ def test_what_rows_count_by_their_label_is_told(caplog: pytest.LogCaptureFixture
         emphasis = emphasis_of({"class_weights": "balanced", "focal_gamma": 2.0}, task, labels)
         assert emphasis.class_weights == pytest.approx((2 / 3, 2.0))
         assert "rows count by their label: no 0.667, yes 2" in caplog.text
+        assert weights_by_label(emphasis, task) == pytest.approx({"no": 2 / 3, "yes": 2.0})
+        assert weights_by_label(EVEN, task) == {}
         assert "focal loss, gamma 2" in caplog.text
         caplog.clear()
         assert emphasis_of({"class_weights": None, "focal_gamma": 0.0}, task, labels) == EVEN

@@ -1,12 +1,14 @@
 """What the user reads: tables and lines, rendered to text."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
 from pipeline.records import RunRecord
+from pipeline.verdict import Report, show_end
 from pipeline.view import (
     SHOWN_SLICES,
     RunView,
@@ -28,6 +30,29 @@ def shown(renderable: RenderableType) -> list[str]:
     console = Console(file=io.StringIO(), width=200)
     console.print(renderable)
     return lines_of(console)
+
+
+def ended(**changes: Any) -> list[str]:
+    """What is shown of a run with a report of few data."""
+    console = Console(file=io.StringIO(), width=200)
+    report = Report({"data": {"rows": {"train": 7, "eval": 3}}}, "report: r.html")
+    show_end(console, record(**changes), report, Path("pushed"))
+    return lines_of(console)
+
+
+@pytest.mark.parametrize(
+    ("states", "shown"),
+    [
+        ({"DataGate": "failed"}, True),
+        ({"Transform": "failed"}, True),
+        ({"Transform": "done", "Trainer": "failed"}, False),
+    ],
+)
+def test_of_a_run_that_failed_the_data_are_shown_where_it_came_no_further(states: dict[str, str], shown: bool) -> None:
+    components = [{"id": name, "state": state} for name, state in states.items()]
+    lines = ended(status="failed", components=components)
+    assert ("rows 7 3" in lines) == shown
+    assert lines[-1] == "report: r.html"
 
 
 def lines_of(console: Console) -> list[str]:
