@@ -14,14 +14,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import chi2
 
-from modules.calibration_words import LEAST_ROWS
+from modules.calibration_words import LEAST_ROWS, LIMITS
 
 if TYPE_CHECKING:
     import tf_keras
 
 BINS = 15
-# Beyond these, a held-out part says nothing: every row is right, or the scores are noise.
-LIMITS = (0.2, 5.0)
 # Likelihood-ratio test of one parameter: what twice the gain in log likelihood is by chance in 19 of 20 cases at most.
 CHANCE = float(chi2.ppf(0.95, 1))
 _TINY = 1e-12

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 LEAST_ROWS = 100
+# Beyond these temperatures, a held-out part says nothing: every row is right, or the scores are noise.
+LIMITS = (0.2, 5.0)
 
 
 def calibration_in_words(found: Mapping[str, Any]) -> str:
@@ -15,11 +17,21 @@ def calibration_in_words(found: Mapping[str, Any]) -> str:
         return f"not calibrated: {rows} rows are held out, {LEAST_ROWS} are needed"
     if found["temperature"] == 1.0:
         return (
-            f"not calibrated: temperature {found['best']:.2f} would suit the {rows:,} held-out rows no better than by"
+            f"not calibrated: {_in_words(found['best'])} would suit the {rows:,} held-out rows no better than by"
             f" chance; expected calibration error {before['ece']:.4f}"
         )
     return (
-        f"calibrated with temperature {found['temperature']:.2f}: log loss {before['log_loss']:.4f} before,"
+        f"calibrated with {_in_words(found['temperature'])}: log loss {before['log_loss']:.4f} before,"
         f" {after['log_loss']:.4f} after, expected calibration error {before['ece']:.4f} before, {after['ece']:.4f}"
         f" after, on {rows:,} held-out rows"
     )
+
+
+def _in_words(temperature: float) -> str:
+    """The search for the best one comes as near as a hundredth to its limits."""
+    low, high = LIMITS
+    if temperature < low * 1.01:
+        return f"temperature {low:g}, the lowest that is tried,"
+    if temperature > high / 1.01:
+        return f"temperature {high:g}, the highest that is tried,"
+    return f"temperature {temperature:.2f}"

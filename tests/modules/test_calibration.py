@@ -106,3 +106,12 @@ def test_the_bins_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose([part["confidence"] for part in bins], confidences)
     assert sum(part["rows"] for part in bins) == 700
     assert 0 < len(bins) < BINS
+
+
+@pytest.mark.parametrize(
+    ("best", "told"), [(4.99997, "temperature 5, the highest"), (0.2003, "temperature 0.2, the lo")]
+)
+def test_a_temperature_at_the_end_of_what_is_tried_is_told_as_such(best: float, told: str) -> None:
+    measured = {"ece": 0.1, "log_loss": 0.5}
+    found = {"temperature": 1.0, "best": best, "rows": 200, "before": measured, "after": measured}
+    assert f"not calibrated: {told}" in calibration_in_words(found)
