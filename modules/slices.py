@@ -31,7 +31,7 @@ class Slicing:
     """What rows are sliced by.
 
     task: its spec. names: of DERIVED, columns, and crosses of them, as in "label*source". length_buckets: word counts
-    at which the slices by length begin. min_rows: values of fewer rows are folded into OTHER.
+    at which the slices by length begin. min_rows: where two values or more have fewer rows, they are OTHER.
     """
 
     task: dict[str, Any]
@@ -59,15 +59,19 @@ class Slicing:
         ]
 
     def kept(self, rows: Iterable[Row]) -> dict[str, list[str]]:
-        """By slice, the values that stand for themselves: those of min_rows and more, at most MOST_VALUES."""
+        """By slice, the values that stand for themselves: those of min_rows and more, at most MOST_VALUES.
+
+        And one that would be alone among the others: they are its rows under any name.
+        """
         counts: dict[str, Counter[str]] = {name: Counter() for name in self.names}
         for values in self.values(rows):
             for name, value in values.items():
                 counts[name][value] += 1
-        return {
-            name: [value for value, rows_of in of_name.most_common(MOST_VALUES) if rows_of >= self.min_rows]
-            for name, of_name in counts.items()
-        }
+        return {name: self._named(of_name) for name, of_name in counts.items()}
+
+    def _named(self, counts: Counter[str]) -> list[str]:
+        named = [value for value, rows in counts.most_common(MOST_VALUES) if rows >= self.min_rows]
+        return list(counts) if len(named) == len(counts) - 1 else named
 
 
 @dataclass(frozen=True)
