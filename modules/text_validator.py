@@ -18,6 +18,16 @@ from modules.text_statistics import TextStatistics
 
 SKEW = "the eval split against the training split"
 DRIFT = "the training split against that of the last run"
+REMEDIES = dict(
+    zip(
+        ACROSS,
+        (
+            "data.columns.group, set to the text's column, keeps equal texts in one split",
+            "data.columns.group, set to a column that such texts have in common, keeps them in one split",
+        ),
+        strict=True,
+    )
+)
 
 
 @component
@@ -72,8 +82,8 @@ def in_words(fault: dict[str, Any]) -> str:
         f"{fault['rows']:,} {FAULTS[fault['fault']]} ({fault['share']:.2%}, at most {fault['max_share']:.2%} is allowed"
         f": data.faults.{fault['fault']})"
     )
-    if fault["fault"] in ACROSS:
-        line += "; data.columns.group, set to the text's column, keeps equal texts in one split"
+    if fault["fault"] in REMEDIES:
+        line += f"; {REMEDIES[fault['fault']]}"
     for example in fault["examples"][:1]:
         line += f", such as {example['where']}: {example['text']!r}, {example['note']}"
     return line

@@ -84,9 +84,17 @@ class TrainingConfig(Section):
                 raise ValueError(
                     "YAML reads unquoted yes, no, true and false as booleans: put quotes around the labels"
                 )
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            if not 0 < _number(weight) < math.inf:
                 raise ValueError(f"the weight of {str(label)!r} is {weight!r}: it should be a number greater than 0")
-        return {str(label): float(weight) for label, weight in value.items()}
+        return {str(label): _number(weight) for label, weight in value.items()}
+
+
+def _number(value: Any) -> float:
+    """NaN for what is none; YAML has a text for 1e5."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 class ExportConfig(Section):

@@ -16,7 +16,7 @@ from modules.text_faults import FaultFinder, Place, Told, to_json
 from modules.text_reader import TextReader
 from modules.text_records import read_anomalies, read_statistics
 from modules.text_statistics_gen import TextStatisticsGen
-from modules.text_validator import TextValidator, read_splits
+from modules.text_validator import TextValidator, in_words, read_splits
 from modules.wordpiece import Tokenizer
 from pipeline.settings.texts import DriftLimits, FaultLimit, SkewLimits, TextFaults
 
@@ -177,7 +177,7 @@ def test_faults_beyond_their_limit_stop_or_warn_with_the_first_of_them(tmp_path:
     [line] = validated(tmp_path, made, None)["stop"]
     assert line.startswith("1 rows of the eval split whose text is in the training split, too (50.00%, at most 0.00%")
     assert "data.faults.duplicates_across_splits" in line
-    assert "data.columns.group" in line
+    assert "data.columns.group, set to the text's column, keeps equal texts in one split" in line
     assert validated(tmp_path, made, None)["stopping"] == ["data.faults.duplicates_across_splits"]
     assert f"such as eval, row 1: {splits['eval'][0][0]!r}, the same as (train, row 4)" in line
     lenient = {"duplicates_across_splits": FaultLimit(max_share=0.5, action="stop")}
@@ -185,6 +185,13 @@ def test_faults_beyond_their_limit_stop_or_warn_with_the_first_of_them(tmp_path:
     warned = {"duplicates_across_splits": FaultLimit(max_share=0.0, action="warn")}
     found = validated(tmp_path, made, None, **warned)
     assert (found["stop"], found["warn"][-1:]) == ([], [line])
+
+
+def test_near_duplicates_have_a_remedy_of_their_own() -> None:
+    fault = {"fault": "near_duplicates_across_splits", "rows": 3, "share": 0.2, "max_share": 0.1, "examples": []}
+    assert in_words(fault).endswith(
+        "data.columns.group, set to a column that such texts have in common, keeps them in one split"
+    )
 
 
 def test_the_training_split_is_compared_with_the_last_run_s(tmp_path: Path, vocabulary: Path) -> None:

@@ -197,6 +197,9 @@ def test_metrics_that_the_task_has_not_are_told_with_those_it_has_and_with_all_e
 def test_weights_are_of_labels_that_there_are_and_of_tasks_that_weigh_labels(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, training={"class_weights": {"yes": 9}, "focal_gamma": 2}))
     assert config.training.class_weights == {"yes": 9.0}
+    assert load_config(write(tmp_path, training={"class_weights": {"yes": "1e2"}})).training.class_weights == {
+        "yes": 100
+    }
     assert load_config(write(tmp_path, training={"class_weights": "balanced"})).training.class_weights == "balanced"
     numbers = write(tmp_path, data={"path": "rows.csv", "labels": [0, 1]}, training={"class_weights": {1: 4}})
     assert load_config(numbers).training.class_weights == {"1": 4.0}
@@ -206,6 +209,8 @@ def test_weights_are_of_labels_that_there_are_and_of_tasks_that_weigh_labels(tmp
     for given, told in (
         ("equal", " is 'equal': it should be balanced, or a weight by label, such as {yes: 5}"),
         ({"yes": 0}, ": the weight of 'yes' is 0: it should be a number greater than 0"),
+        ({"yes": "much"}, ": the weight of 'yes' is 'much': it should be a number greater than 0"),
+        ({"yes": True}, ": the weight of 'yes' is True: it should be a number greater than 0"),
         ({True: 3}, ": YAML reads unquoted yes, no, true and false as booleans: put quotes around the labels"),
     ):
         assert problems(write(tmp_path, training={"class_weights": given})) == [f"training.class_weights{told}"]
