@@ -16,13 +16,13 @@ LARGEST = 12.0
 
 
 class FineAuc(tf_keras.metrics.AUC):
-    """Keras' AUC with BINS bins of probabilities' log-odds.
+    """Keras' AUC of probabilities' log-odds, in BINS bins by default.
 
     Targets and scores as Keras has them: <float>[batch, 1], or with `multi_label` [batch, labels].
     """
 
-    def __init__(self, **settings: Any):
-        super().__init__(num_thresholds=BINS, **settings)
+    def __init__(self, num_thresholds: int = BINS, **settings: Any):
+        super().__init__(num_thresholds, **settings)
 
     def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any = None) -> Any:
         probabilities = tf.cast(y_pred, tf.float32)
@@ -30,6 +30,3 @@ class FineAuc(tf_keras.metrics.AUC):
         odds = tf.math.log(probabilities) - tf.math.log1p(-probabilities)
         place = (tf.clip_by_value(odds, -LARGEST, LARGEST) + LARGEST) / (2 * LARGEST)
         return super().update_state(y_true, place, sample_weight)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_thresholds": BINS}

@@ -32,6 +32,14 @@ def test_close_scores_are_told_apart(spread: float, centre: float) -> None:
     assert measured(FineAuc(curve="PR"), labels, scores) == pytest.approx(auc(recall, precision), abs=0.01)
 
 
+def test_a_metric_is_made_again_from_its_config() -> None:
+    labels, scores = sample(0.1)
+    metric = FineAuc(curve="PR", name="pr_auc")
+    again = FineAuc.from_config(metric.get_config())
+    assert again.name == "pr_auc"
+    assert measured(again, labels, scores) == measured(metric, labels, scores)
+
+
 def test_certain_scores_are_counted() -> None:
     labels, scores = np.array([0, 0, 1, 1], np.float32), np.array([0, 0.5, 0.5, 1], np.float32)
     assert measured(FineAuc(), labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-4)
