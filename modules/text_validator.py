@@ -12,22 +12,18 @@ from tfx.types.artifact import Artifact
 
 from modules import drift
 from modules.text_artifacts import ExampleTextStatistics, TextAnomalies
-from modules.text_faults import ACROSS, FAULTS
+from modules.text_faults import FAULTS
 from modules.text_records import ANOMALIES, read_statistics, write_json
 from modules.text_statistics import TextStatistics
 
 SKEW = "the eval split against the training split"
 DRIFT = "the training split against that of the last run"
-REMEDIES = dict(
-    zip(
-        ACROSS,
-        (
-            "data.columns.group, set to the text's column, keeps equal texts in one split",
-            "data.columns.group, set to a column that such texts have in common, keeps them in one split",
-        ),
-        strict=True,
-    )
-)
+REMEDIES = {
+    "duplicates_across_splits": "data.columns.group, set to the text's column, keeps equal texts in one split",
+    "near_duplicates_across_splits": (
+        "data.columns.group, set to a column that such texts have in common, keeps them in one split"
+    ),
+}
 
 
 @component
