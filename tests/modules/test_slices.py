@@ -55,13 +55,13 @@ def test_each_task_has_slices_by_label(task: dict, of_row: dict[str, str], label
 def test_values_of_few_rows_do_not_stand_for_themselves() -> None:
     rows = [row("what is it")] * 3 + [row("why so")] * 2 + [row("who"), row("where")]
     assert Slicing(BINARY, ["first_word"], [10], 2).kept(rows) == {"first_word": ["what", "why"]}
+    assert Slicing(BINARY, ["first_word"], [10], 4).kept(rows) == {"first_word": []}
+    assert OTHER not in Slicing(BINARY, ["first_word"], [10], 1).kept(rows)["first_word"]
 
 
 def test_a_value_of_few_rows_keeps_its_name_where_it_is_the_only_one() -> None:
     rows = [row("what is it")] * 3 + [row("who")]
     assert Slicing(BINARY, ["first_word"], [10], 2).kept(rows) == {"first_word": ["what", "who"]}
-    assert Slicing(BINARY, ["first_word"], [10], 4).kept(rows) == {"first_word": []}
-    assert OTHER not in Slicing(BINARY, ["first_word"], [10], 1).kept(rows)["first_word"]
 
 
 def test_a_long_value_is_cut_and_kept_on_one_line() -> None:
