@@ -1,6 +1,7 @@
 """The drawings of a search for settings."""
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 from pipeline.report import charts
@@ -14,24 +15,27 @@ LOGARITHMIC = ("learning_rate",)
 def trial_figures(tuning: Mapping[str, Any]) -> list[Figure]:
     """How good the trials were, one after the other, and by each setting that they differ in."""
     goal = name(str(tuning.get("goal") or ""))
-    done = [(place, trial) for place, trial in enumerate(tuning.get("trials") or []) if trial["state"] == "done"]
+    done = {at: trial for at, trial in enumerate(tuning.get("trials") or []) if trial["state"] == "done"}
     if len(done) < 2:
         return []
-    better = max if tuning["mode"] == "max" else min
-    so_far = [(at + 1, better(trial["score"] for _, trial in done[: place + 1])) for place, (at, _) in enumerate(done)]
-    dots = [(f"trial {at + 1}", _colour(at, tuning), at + 1, trial["score"]) for at, trial in done]
-    by_order = charts.lines([("best so far", "var(--held)", "solid", so_far)], "trial", goal, whole=True, at=dots)
+    scores = [trial["score"] for trial in done.values()]
+    titles = [f"trial {at + 1}" for at in done]
+    colours = ["var(--this)" if at == tuning["best"] else "var(--held)" for at in done]
+    numbers = [at + 1 for at in done]
+    best = accumulate(scores, max if tuning["mode"] == "max" else min)
+    by_order = charts.lines(
+        [("best so far", "var(--held)", "solid", list(zip(numbers, best, strict=True)))],
+        "trial",
+        goal,
+        whole=True,
+        at=list(zip(titles, colours, numbers, scores, strict=True)),
+    )
     made = [Figure("Every trial", draw(by_order, f"{goal} by trial"), "The line is the best so far.")]
     for setting in tuning["varied"]:
-        title = setting.replace("_", " ")
-        dots = [
-            (f"trial {at + 1}", _colour(at, tuning), trial["values"][setting], trial["score"]) for at, trial in done
-        ]
-        if len({x for _, _, x, _ in dots}) > 1:
+        values = [trial["values"][setting] for trial in done.values()]
+        if len(set(values)) > 1:
+            title = setting.replace("_", " ")
+            dots = list(zip(titles, colours, values, scores, strict=True))
             chart = charts.scatter(dots, title, goal, logarithmic=setting in LOGARITHMIC)
             made.append(Figure(title[:1].upper() + title[1:], draw(chart, f"{goal} by {title}")))
     return made
-
-
-def _colour(place: int, tuning: Mapping[str, Any]) -> str:
-    return "var(--this)" if place == tuning["best"] else "var(--held)"
