@@ -201,6 +201,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[dict[str, Any]]] = {}
+    results: list[dict[str, Any]] = []
     for seed in range(1, args.seeds + 1):
         compared: set[str] = set()
         for variant, (data_set, config) in configurations(args.data.absolute(), args.work.absolute()).items():
