@@ -9,17 +9,13 @@ CURVE_POINTS = 200
 
 
 class Choice(NamedTuple):
-    """A threshold (probabilities at or above it are positive) with what it reached on the held-out rows.
-
-    reached: whether it keeps the target.
-    """
+    """A threshold (probabilities at or above it are positive) with what it reached on the held-out rows."""
 
     threshold: float
     precision: float
     recall: float
     f1: float
     curve: list[dict[str, float]]
-    reached: bool
 
 
 def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, goal: str, target: float | None = None) -> Choice:
@@ -52,8 +48,7 @@ def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, goal: str, t
     curve = [
         {"threshold": float(thresholds[i]), "precision": float(precision[i]), "recall": float(recall[i])} for i in shown
     ]
-    found = (float(precision[best]), float(recall[best]), float(f1[best]))
-    return Choice(_below(thresholds, best), *found, curve, goal != "recall_at_precision" or bool(reached.any()))
+    return Choice(_below(thresholds, best), float(precision[best]), float(recall[best]), float(f1[best]), curve)
 
 
 def _below(thresholds: np.ndarray, best: int) -> float:

@@ -82,9 +82,7 @@ def _keep_training(record: RunRecord, reader: RunReader) -> None:
     record.calibration = training["calibration"] or {}
     record.export = training["export"]
     record.training_logs = trainer.outputs["model_run"].uri
-    labels, options = record.task.get("labels") or [], record.task.get("options") or {}
-    if labels:
-        record.warnings += missed_in_words(training, labels, options.get("threshold_target"))
+    record.warnings += missed_in_words(training, record.task["labels"] or [], record.task["options"])
 
 
 def _keep_judgement(record: RunRecord, reader: RunReader) -> None:

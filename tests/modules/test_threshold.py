@@ -79,8 +79,6 @@ def test_a_precision_out_of_reach_gives_the_highest_there_is() -> None:
     probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     choice = choose_threshold(labels, probabilities, "recall_at_precision", 0.99)
     assert choice.precision == pytest.approx(3 / 5)
-    assert not choice.reached
-    assert choose_threshold(labels, probabilities, "recall_at_precision", 0.6).reached
     assert choice[1:4] == pytest.approx(at(labels, probabilities, choice.threshold))
 
 
@@ -129,12 +127,14 @@ def test_a_target_that_is_missed_is_told_with_the_label_and_what_was_taken() -> 
     probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     missed = choose_threshold(labels, probabilities, "recall_at_precision", 0.99)._asdict()
     kept = choose_threshold(labels, probabilities, "recall_at_precision", 0.5)._asdict()
-    [told] = missed_in_words({"threshold": missed}, ["no", "yes"], 0.99)
+    options = {"threshold_goal": "recall_at_precision", "threshold_target": 0.99}
+    [told] = missed_in_words({"threshold": missed}, ["no", "yes"], options)
     assert told == (
         "no threshold for 'yes' keeps a precision of 0.99 on the held-out part: that of the highest one, 0.6000 with"
         " recall 1.0000, is taken. Lower task_options.threshold_target"
     )
-    by_label = {"a": kept, "b": missed, "c": {"threshold": 0.5}}
-    assert len(missed_in_words({"thresholds": by_label}, ["a", "b", "c"], 0.99)) == 1
-    assert missed_in_words({"threshold": kept}, ["no", "yes"], 0.5) == []
-    assert missed_in_words({"facts": {}}, ["no", "yes"], None) == [], "tasks without thresholds"
+    by_label = {"a": kept | {"precision": 1.0}, "b": missed, "c": {"threshold": 0.5}}
+    assert len(missed_in_words({"thresholds": by_label}, ["a", "b", "c"], options)) == 1
+    assert missed_in_words({"threshold": kept}, ["no", "yes"], options | {"threshold_target": 0.5}) == []
+    assert missed_in_words({"threshold": missed}, ["no", "yes"], options | {"threshold_goal": "best_f1"}) == []
+    assert missed_in_words({"facts": {}}, [], {}) == [], "tasks without thresholds"
