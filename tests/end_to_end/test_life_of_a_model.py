@@ -90,10 +90,11 @@ def test_of_several_seeds_the_best_is_kept_and_all_are_shown(house: House, first
     assert kept["held_out"]["pr_auc"] == max(seed["held_out"]["pr_auc"] for seed in run["seeds"])
     for shown in (done.stdout, house.tfx_bert("runs", run["id"]).stdout):
         lines = [line.split() for line in shown.splitlines()]
-        assert [str(kept["seed"]), "(kept)"] in [line[:2] for line in lines]
-        [mean] = [line for line in lines if line[:1] == ["mean"]]
-        losses = [seed["held_out"]["loss"] for seed in run["seeds"]]
-        assert float(mean[1]) == pytest.approx(sum(losses) / 2, abs=1e-4)
+        assert [line[:3] for line in lines].count(["seed", f"{kept['seed']},", "kept"]) == 2, "on both parts"
+        means = [line for line in lines if line[:1] == ["mean"]]
+        for part, mean in zip(("held_out", "eval"), means, strict=True):
+            losses = [seed[part]["loss"] for seed in run["seeds"]]
+            assert float(mean[1]) == pytest.approx(sum(losses) / 2, abs=1e-4)
     assert not list((house.root / "artifacts" / "Trainer" / "model_run").glob(".checkpoints/*"))
 
 
